@@ -1,0 +1,47 @@
+"""llamaherd: the Python runtime for llama.cpp. One loaded GGUF model serves many callers."""
+
+from __future__ import annotations
+
+from llamaherd.ambient import Ambient
+from llamaherd.completion import CompletionStream
+from llamaherd.errors import (
+    ChatTemplateError,
+    ContextCreateError,
+    ContextLengthError,
+    DecodeError,
+    EngineClosedError,
+    GrammarError,
+    LlamaHerdError,
+    ModelLoadError,
+    NativeLibraryError,
+    OptionError,
+    RequestError,
+    UnknownOptionError,
+    UnsupportedError,
+)
+from llamaherd.llama import Llama
+from llamaherd.params import ContextParams, ModelParams, SamplingParams
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Ambient",
+    "ChatTemplateError",
+    "CompletionStream",
+    "ContextCreateError",
+    "ContextLengthError",
+    "ContextParams",
+    "DecodeError",
+    "EngineClosedError",
+    "GrammarError",
+    "Llama",
+    "LlamaHerdError",
+    "ModelLoadError",
+    "ModelParams",
+    "NativeLibraryError",
+    "OptionError",
+    "RequestError",
+    "SamplingParams",
+    "UnknownOptionError",
+    "UnsupportedError",
+]

@@ -1,0 +1,31 @@
+"""What a run takes from outside itself: dates, ids and randomness, each replaceable."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+def _new_id() -> str:
+    return secrets.token_hex(12)
+
+
+def _new_seed() -> int:
+    return secrets.randbelow(2**32 - 1)
+
+
+@dataclass(frozen=True)
+class Ambient:
+    """Sources of everything that would make two equal runs differ.
+
+    Attributes:
+        now: wall clock in seconds since the epoch (``created``, dates in templates).
+        new_id: a fresh identifier for a response, without prefix.
+        new_seed: a sampler seed in [0, 2**32 - 2] for requests that name none.
+    """
+
+    now: Callable[[], float] = time.time
+    new_id: Callable[[], str] = _new_id
+    new_seed: Callable[[], int] = _new_seed

@@ -1,0 +1,12 @@
+"""The bundled toy model: a tiny chat model of our own, and how it was made (see README.md)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["model_path"]
+
+
+def model_path() -> Path:
+    """The GGUF file of the demo model that this package carries."""
+    return Path(__file__).with_name("llamaherd-demo.gguf")

@@ -1,0 +1,151 @@
+"""What a caller asked for, where it stands, and the events that answer it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+FinishReason = Literal["stop", "length", "deadline", "cancelled", "error"]
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """Natural-log probability of a token, from the model's own logits (before any sampler).
+
+    Attributes:
+        token: its id.
+        logprob: its log-probability.
+        top: the likeliest tokens at that place, best first, as (id, log-probability).
+    """
+
+    token: int
+    logprob: float
+    top: tuple[tuple[int, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class TokenEvent:
+    """Text that became final, with the tokens that made it.
+
+    Attributes:
+        text: whole characters, free of stop strings.
+        tokens: ids drawn since the last event.
+        logprobs: one for each of ``tokens`` if they were asked for.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class PromptEvent:
+    """The prompt was read; sent before any text, only if its log-probabilities were asked for.
+
+    Attributes:
+        logprobs: one for each token of the prompt but the first, which nothing predicts.
+    """
+
+    logprobs: tuple[TokenLogprob, ...]
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Where a request's time went. Moments in seconds of the engine's clock, None: never came.
+
+    Attributes:
+        queued: it was handed in.
+        started: it got a place in the batch.
+        first_token: the prompt was read and its first token drawn.
+        ended: it finished.
+    """
+
+    queued: float
+    started: float | None
+    first_token: float | None
+    ended: float
+
+
+@dataclass(frozen=True)
+class FinishEvent:
+    """The one last event of every request.
+
+    Attributes:
+        reason: why it ended.
+        stopping_word: the stop string that ended it, if one did.
+        n_prompt: tokens of the prompt.
+        n_cached: how many of them were reused from memory.
+        n_generated: tokens drawn, the one that ended the answer included.
+        error: what went wrong, for reason ``error``.
+    """
+
+    reason: FinishReason
+    stopping_word: str | None
+    n_prompt: int
+    n_cached: int
+    n_generated: int
+    timings: Timings
+    error: BaseException | None = None
+
+
+Event = PromptEvent | TokenEvent | FinishEvent
+
+
+@dataclass(eq=False)
+class Request:
+    """One answer to be generated.
+
+    Attributes:
+        prompt: token ids, at least one.
+        max_tokens: most tokens to draw; None: as many as fit the context.
+        n_probs: log-probabilities of so many likeliest tokens; None: none at all.
+        prompt_logprobs: also those of the prompt's tokens.
+        emit: takes each event, on the engine's thread; must be quick and must not raise.
+        generation_limit_s: seconds to draw tokens in, counted from the first one.
+        tokens: prompt and drawn tokens together.
+        n_cached: ``tokens[:n_cached]`` are in the context's memory.
+        n_reused: how many of them were there before the request came.
+        ending: set once it must end at the next step, and why.
+    """
+
+    prompt: Sequence[int]
+    emit: Callable[[Event], None]
+    max_tokens: int | None = None
+    n_probs: int | None = None
+    prompt_logprobs: bool = False
+    generation_limit_s: float | None = None
+
+    tokens: list[int] = field(init=False)
+    n_cached: int = field(init=False, default=0)
+    n_reused: int = field(init=False, default=0)
+    ending: FinishReason | None = field(init=False, default=None)
+    queued_at: float = field(init=False, default=0.0)
+    started_at: float | None = field(init=False, default=None)
+    first_token_at: float | None = field(init=False, default=None)
+    found_prompt_logprobs: list[TokenLogprob] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        assert len(self.prompt) > 0, "a request needs at least one token to go on from"
+        self.tokens = list(self.prompt)
+
+    @property
+    def n_generated(self) -> int:
+        """Tokens drawn so far."""
+        return len(self.tokens) - len(self.prompt)
+
+    @property
+    def n_pending(self) -> int:
+        """Tokens that the model has yet to read before it can draw the next one."""
+        return len(self.tokens) - self.n_cached
+
+    @property
+    def n_left(self) -> int | None:
+        """Tokens it may still draw; None: no limit of its own."""
+        return None if self.max_tokens is None else self.max_tokens - self.n_generated
+
+    def check_integrity(self) -> None:
+        """Assert what always holds between steps."""
+        assert 0 <= self.n_reused <= self.n_cached <= len(self.tokens)
+        assert self.tokens[: len(self.prompt)] == list(self.prompt)
+        assert self.max_tokens is None or self.n_generated <= self.max_tokens

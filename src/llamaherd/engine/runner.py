@@ -1,0 +1,124 @@
+"""Carries a plan out on a llama_context. The only file that decodes.
+
+Used by the engine's thread; :meth:`Runner.abort` alone may be called from others.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+import numpy as np
+import numpy.typing as npt
+
+from llamaherd.engine.scheduler import Plan
+from llamaherd.errors import DecodeError
+from llamaherd.model import Model
+from llamaherd.native import bindings as c
+from llamaherd.native import logs
+from llamaherd.native.callbacks import AbortFlag
+from llamaherd.native.handles import AdapterHandle, Batch
+from llamaherd.params import ContextParams
+
+_MEANINGS = {
+    1: "the cache has no room for the batch",
+    2: "aborted",
+    -1: "the batch is invalid",
+    -2: "memory could not be allocated",
+    -3: "the computation failed",
+}
+ABORTED = 2
+
+
+class Runner:
+    """A context with its batch, memory and logits.
+
+    Raises:
+        ContextCreateError: llama.cpp cannot make the context.
+    """
+
+    def __init__(self, model: Model, params: ContextParams) -> None:
+        self._context = model.new_context(params)
+        pointer = self._context.pointer
+        self.n_ctx = int(c.llama_n_ctx_seq(pointer))
+        self.n_batch = int(c.llama_n_batch(pointer))
+        self._n_vocab = len(model.vocab)
+        self._memory = c.llama_get_memory(pointer)
+        self._batch = Batch(self.n_batch)
+        self._abort = AbortFlag()
+        callback = ctypes.cast(self._abort.address, c.ggml_abort_callback)
+        c.llama_set_abort_callback(pointer, callback, self._abort.argument)
+        self._decode, self._row_of = c.llama_decode, c.llama_get_logits_ith
+
+    @property
+    def context(self) -> c.llama_context_p:
+        """The native context, for samplers that read its logits."""
+        return self._context.pointer  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        """Free the context and its memory."""
+        self._batch.close()
+        self._context.close()
+
+    def abort(self) -> None:
+        """Make the running decode return soon with :data:`ABORTED`. Any thread."""
+        self._abort.set()
+
+    def rearm(self) -> None:
+        """Take an earlier :meth:`abort` back."""
+        self._abort.clear()
+
+    def run(self, plan: Plan) -> list[int]:
+        """Cut, then decode all slices in one call.
+
+        Returns:
+            For each slice, the row at which its logits end: those of its last token are at
+            ``row``, earlier ones (``outputs="all"``) at the places before it.
+
+        Raises:
+            DecodeError: llama.cpp refused or failed, or :meth:`abort` was called.
+        """
+        for seq_id, n_kept in plan.cuts:
+            self.cut(seq_id, n_kept)
+        batch = self._batch
+        batch.clear()
+        ends = []
+        for piece in plan.slices:
+            tokens = piece.request.tokens
+            batch.add(tokens, piece.start, piece.stop, piece.seq_id, piece.outputs)
+            ends.append(batch.n_tokens - 1)
+        code = self._decode(self._context.pointer, batch.native)
+        if code:
+            self._fail(code)
+        return ends
+
+    def _fail(self, code: int) -> None:
+        message = _MEANINGS.get(code, logs.recent_complaints() or "unknown")
+        raise DecodeError(code, message)
+
+    def cut(self, seq_id: int, n_kept: int) -> None:
+        """Drop the memory of a sequence behind its first ``n_kept`` tokens."""
+        if not c.llama_memory_seq_rm(self._memory, seq_id, n_kept, -1):
+            raise DecodeError(-1, f"memory cannot be cut back to {n_kept} tokens")
+
+    def n_resident(self, seq_id: int) -> int:
+        """Tokens of a sequence in memory, counted by their last position."""
+        return int(c.llama_memory_seq_pos_max(self._memory, seq_id)) + 1
+
+    def logits(self, row: int) -> npt.NDArray[np.float32]:
+        """The model's output at a row of the last batch, shape (n_vocab,).
+
+        A view of native memory: writing changes what samplers see; valid until the next step.
+        """
+        pointer = self._row_of(self._context.pointer, row)
+        if not pointer:
+            raise DecodeError(0, f"no logits at row {row}")
+        return np.ctypeslib.as_array(pointer, shape=(self._n_vocab,))
+
+    def apply_adapters(self, adapters: list[tuple[AdapterHandle, float]]) -> None:
+        """Use these LoRA adapters with these scales from the next step on."""
+        n = len(adapters)
+        pointers = (c.llama_adapter_lora_p * n)(*(a.pointer for a, _ in adapters))
+        scales = (ctypes.c_float * n)(*(scale for _, scale in adapters))
+        code = c.llama_set_adapters_lora(self._context.pointer, pointers, n, scales)
+        if code:
+            raise DecodeError(code, "the adapters could not be applied")

@@ -1,0 +1,126 @@
+"""Every exception that llamaherd raises on purpose.
+
+LlamaHerdError
+├── NativeLibraryError          libllama is missing, of another version, or lacks a symbol
+├── ModelLoadError              a model file was refused, by Python's check or by llama.cpp
+├── ContextCreateError          llama.cpp could not make a context (memory, options)
+├── RequestError                what a caller asked for cannot be done as asked
+│   ├── OptionError             an option's value is of the wrong type or out of range (ValueError)
+│   ├── UnknownOptionError      no such option; names the nearest one (TypeError)
+│   ├── ContextLengthError      the prompt does not fit the context
+│   ├── UnsupportedError        this model cannot do that (for instance: no FIM tokens)
+│   ├── ChatTemplateError       the chat template refused the messages, or is itself broken
+│   └── GrammarError            a grammar or schema that cannot be enforced
+├── DecodeError                 llama_decode failed; the message has its code
+└── EngineClosedError           the engine was closed before or while the request ran
+
+A request that ends with an error after it produced text carries that text in
+``partial_text``, so that nothing is lost.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+
+
+class LlamaHerdError(Exception):
+    """Base of all errors of llamaherd."""
+
+    partial_text: str = ""
+    """Text that the request had produced before the error."""
+
+
+class NativeLibraryError(LlamaHerdError):
+    """The llama.cpp library cannot be used; says what was found where and what to do."""
+
+
+class ModelLoadError(LlamaHerdError):
+    """A model file was refused.
+
+    Attributes:
+        path: the file.
+        finding: what is wrong with it.
+        remedy: what the user can do.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], finding: str, remedy: str) -> None:
+        self.path, self.finding, self.remedy = os.fspath(path), finding, remedy
+        super().__init__(f"{self.path}: {finding.rstrip('.')}. {remedy}")
+
+
+class ContextCreateError(LlamaHerdError):
+    """llama.cpp could not create a context with these options."""
+
+
+class RequestError(LlamaHerdError):
+    """What a caller asked for cannot be done as asked."""
+
+
+class OptionError(RequestError, ValueError):
+    """An option's value is of the wrong type or outside its range.
+
+    Attributes:
+        option: its name.
+        value: what was given.
+    """
+
+    def __init__(self, option: str, value: object, expected: str) -> None:
+        self.option, self.value = option, value
+        super().__init__(f"{option}={value!r}: expected {expected}")
+
+
+class UnknownOptionError(RequestError, TypeError):
+    """There is no option of that name; the message suggests the nearest one."""
+
+    def __init__(self, option: str, known: Iterable[str]) -> None:
+        self.option = option
+        near = difflib.get_close_matches(option, list(known), n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]!r}?" if near else "see docs/options.md for all of them"
+        super().__init__(f"unknown option {option!r}; {hint}")
+
+
+class ContextLengthError(RequestError, ValueError):
+    """The prompt does not fit the context.
+
+    Attributes:
+        prompt_tokens: length of the prompt.
+        n_ctx: size of the context, both in tokens.
+    """
+
+    def __init__(self, prompt_tokens: int, n_ctx: int) -> None:
+        self.prompt_tokens, self.n_ctx = prompt_tokens, n_ctx
+        super().__init__(
+            f"the prompt has {prompt_tokens} tokens and the context holds {n_ctx}, of which at "
+            "least one must be left for the answer: shorten the prompt, or load the model with a "
+            "larger n_ctx"
+        )
+
+
+class UnsupportedError(RequestError):
+    """This model cannot do what was asked; the message says what it lacks."""
+
+
+class ChatTemplateError(RequestError, ValueError):
+    """The chat template refused the messages, or is itself broken."""
+
+
+class GrammarError(RequestError, ValueError):
+    """A grammar or schema that cannot be enforced; the message says which part."""
+
+
+class DecodeError(LlamaHerdError):
+    """llama_decode failed.
+
+    Attributes:
+        code: its return value (llama.h: 1 no room in the cache, 2 aborted, negative: an error).
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        self.code = code
+        super().__init__(f"llama_decode returned {code}: {message}")
+
+
+class EngineClosedError(LlamaHerdError):
+    """The engine was closed before or while the request ran."""

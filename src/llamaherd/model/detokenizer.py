@@ -1,0 +1,31 @@
+"""Token ids to text, one token at a time, in time linear in the length of the text."""
+
+from __future__ import annotations
+
+import codecs
+
+from llamaherd.model.vocab import Vocab
+
+
+class IncrementalDetokenizer:
+    """Turns a stream of tokens into a stream of whole characters.
+
+    Bytes of an unfinished character are held back until the rest arrives; bytes that can never
+    become a character are replaced by U+FFFD. One instance a stream, one thread.
+
+    Args:
+        vocab: of the model that drew the tokens.
+        special: spell control tokens out; False makes them empty.
+    """
+
+    def __init__(self, vocab: Vocab, *, special: bool = False) -> None:
+        self._vocab, self._special = vocab, special
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, token: int) -> str:
+        """The characters that ``token`` completes, possibly none."""
+        return self._decoder.decode(self._vocab.token_bytes(token, special=self._special))
+
+    def finish(self) -> str:
+        """What is left at the end: U+FFFD for a character that never ended, else nothing."""
+        return self._decoder.decode(b"", final=True)

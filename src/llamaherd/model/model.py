@@ -1,0 +1,241 @@
+"""A loaded GGUF model: weights, metadata, vocabulary, adapters."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from llamaherd.errors import ContextCreateError, ModelLoadError
+from llamaherd.model.gguf import check_model
+from llamaherd.model.memory import default_n_ctx, physical_cores
+from llamaherd.model.native_params import NativeModelParams, native_context_params
+from llamaherd.model.progress import progress_bar
+from llamaherd.model.source import model_file
+from llamaherd.model.vocab import Vocab
+from llamaherd.native import bindings as c
+from llamaherd.native import logs
+from llamaherd.native.callbacks import Callback
+from llamaherd.native.handles import AdapterHandle, ContextHandle, ModelHandle, text_buffer
+from llamaherd.native.library import library
+from llamaherd.params import ContextParams, ModelParams
+
+TEMPLATE_KEY = "tokenizer.chat_template"
+
+# GGUF keys of recommended sampling options (llama.h: enum llama_model_meta_key) -> our names.
+_SAMPLING_KEYS: dict[str, tuple[str, type]] = {
+    "TOP_K": ("top_k", int),
+    "TOP_P": ("top_p", float),
+    "MIN_P": ("min_p", float),
+    "XTC_PROBABILITY": ("xtc_probability", float),
+    "XTC_THRESHOLD": ("xtc_threshold", float),
+    "TEMP": ("temperature", float),
+    "PENALTY_LAST_N": ("repeat_last_n", int),
+    "PENALTY_REPEAT": ("repeat_penalty", float),
+    "MIROSTAT": ("mirostat", int),
+    "MIROSTAT_TAU": ("mirostat_tau", float),
+    "MIROSTAT_ETA": ("mirostat_eta", float),
+}
+
+
+class Model:
+    """The weights of one GGUF file (or all parts of a split one). Any thread.
+
+    Args:
+        model: a path, or ``"demo"`` for the bundled model.
+        params: how to load it.
+        progress: called with the fraction loaded, from this thread; an exception that it raises
+            stops loading and comes out of the constructor. Without it, a slow load shows a
+            progress bar if stderr is a terminal.
+
+    Raises:
+        ModelLoadError: the file is missing, damaged, or nothing llama.cpp can run.
+        OptionError: an option that this machine or library does not have.
+        NativeLibraryError: there is no usable llama.cpp.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str],
+        params: ModelParams | None = None,
+        *,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self.path: Path = model_file(model)
+        self.params = params or ModelParams()
+        check_model(self.path)
+        if progress is not None:
+            self.handle = _load(self.path, self.params, progress)
+        else:
+            with progress_bar(f"loading {self.path.name}") as update:
+                self.handle = _load(self.path, self.params, update)
+        self.vocab = Vocab(self.handle)
+
+    @property
+    def runtime(self) -> str:
+        """The llama.cpp that runs it, for instance ``llama.cpp 0.5.0``."""
+        return f"llama.cpp {library().version}"
+
+    def close(self) -> None:
+        """Free the weights and whatever uses them. May be called twice."""
+        if hasattr(self, "handle"):
+            self.handle.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    @functools.cached_property
+    def metadata(self) -> Mapping[str, str]:
+        """The file's scalar metadata as llama.cpp reads it, overrides applied."""
+        count = c.llama_model_meta_count(self.handle.pointer)
+        pairs = (
+            (self._text(c.llama_model_meta_key_by_index, i),
+             self._text(c.llama_model_meta_val_str_by_index, i))
+            for i in range(count)
+        )  # fmt: skip
+        return MappingProxyType(dict(pairs))
+
+    def _text(self, function: Callable[..., int], *args: Any) -> str:
+        """What a native function writes into (buffer, size); it returns the full length."""
+        size = 256
+        while True:
+            buffer = text_buffer(size)
+            length = function(self.handle.pointer, *args, buffer, size)
+            if length < size:
+                return buffer.value.decode("utf-8", "replace")
+            size = length + 1
+
+    @functools.cached_property
+    def description(self) -> str:
+        """Architecture, size and quantisation in a few words."""
+        return self._text(c.llama_model_desc)
+
+    @property
+    def architecture(self) -> str:
+        """``general.architecture``, for instance ``llama``."""
+        return self.metadata.get("general.architecture", "")
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return int(c.llama_model_size(self.handle.pointer))
+
+    @property
+    def n_params(self) -> int:
+        """Number of weights."""
+        return int(c.llama_model_n_params(self.handle.pointer))
+
+    @property
+    def n_ctx_train(self) -> int:
+        """The context that the model was trained for, in tokens."""
+        return int(c.llama_model_n_ctx_train(self.handle.pointer))
+
+    @property
+    def n_embd(self) -> int:
+        """Width of the model's hidden state."""
+        return int(c.llama_model_n_embd(self.handle.pointer))
+
+    @property
+    def n_layer(self) -> int:
+        """Number of layers."""
+        return int(c.llama_model_n_layer(self.handle.pointer))
+
+    @property
+    def forgets(self) -> bool:
+        """Whether memory cannot be cut back to any position (recurrent, hybrid, sliding window)."""
+        pointer = self.handle.pointer
+        return bool(
+            c.llama_model_is_recurrent(pointer)
+            or c.llama_model_is_hybrid(pointer)
+            or c.llama_model_n_swa(pointer) > 0
+        )
+
+    @property
+    def chat_templates(self) -> dict[str, str]:
+        """Jinja sources by name; ``default`` is the one that the file puts first."""
+        found = {}
+        for key, source in self.metadata.items():
+            if key == TEMPLATE_KEY:
+                found["default"] = source
+            elif key.startswith(TEMPLATE_KEY + "."):
+                found[key[len(TEMPLATE_KEY) + 1 :]] = source
+        return found
+
+    @property
+    def sampling_defaults(self) -> dict[str, Any]:
+        """Sampling options that the model's file recommends."""
+        found = {}
+        for suffix, (name, kind) in _SAMPLING_KEYS.items():
+            key = c.llama_model_meta_key_str(getattr(c, f"LLAMA_MODEL_META_KEY_SAMPLING_{suffix}"))
+            value = self.metadata.get((key or b"").decode())
+            if value is not None:
+                found[name] = kind(float(value))
+        return found
+
+    def load_adapter(self, path: str | os.PathLike[str]) -> AdapterHandle:
+        """A LoRA adapter for this model, owned by the caller and closed with the model.
+
+        Raises:
+            ModelLoadError: the file is missing, damaged, or made for another model.
+        """
+        file = Path(path).expanduser()
+        check_model(file)
+        logs.forget_recent()
+        try:
+            return AdapterHandle(self.handle, os.fsencode(file))
+        except ValueError:
+            said = logs.recent_complaints() or "llama.cpp refused the adapter"
+            raise ModelLoadError(file, said, f"Use an adapter made for {self.path.name}") from None
+
+    def new_context(self, params: ContextParams) -> ContextHandle:
+        """A context for this model, owned by the caller and closed with the model.
+
+        Raises:
+            ContextCreateError: too little memory or options that do not go together.
+        """
+        n_ctx = params.n_ctx or default_n_ctx(self.handle, params)
+        native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
+        logs.forget_recent()
+        try:
+            return ContextHandle(self.handle, native)
+        except MemoryError:
+            said = logs.recent_complaints() or "llama.cpp gave no reason"
+            raise ContextCreateError(
+                f"no context of {n_ctx} tokens for {self.path.name}: {said}. "
+                "Try a smaller n_ctx, or a smaller cache with type_k and type_v"
+            ) from None
+
+
+def _load(path: Path, params: ModelParams, progress: Callable[[float], None] | None) -> ModelHandle:
+    native = NativeModelParams(params)
+    callback = None
+    if progress is not None:
+        callback = Callback(c.llama_progress_callback, _going_on(progress), on_error=False)
+        native.struct.progress_callback = callback.pointer
+    logs.forget_recent()
+    pointer = c.llama_model_load_from_file(os.fsencode(path), native.struct)
+    if callback is not None:
+        try:
+            callback.reraise()
+        except BaseException:
+            if pointer:
+                c.llama_model_free(pointer)
+            raise
+    if not pointer:
+        said = logs.recent_complaints() or "llama.cpp refused it without a word"
+        raise ModelLoadError(path, said, "Check the file against its source, or convert it anew")
+    return ModelHandle(pointer)
+
+
+def _going_on(progress: Callable[[float], None]) -> Callable[[float, Any], bool]:
+    def report(fraction: float, _user_data: Any) -> bool:
+        progress(fraction)
+        return True
+
+    return report

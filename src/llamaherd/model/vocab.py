@@ -1,0 +1,169 @@
+"""A model's vocabulary: text to token ids and back. Thread-safe, as llama.h promises."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from llamaherd.errors import OptionError
+from llamaherd.native import bindings as c
+from llamaherd.native.handles import ModelHandle, text_buffer
+
+INT32_MIN = -(2**31)
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Token ids with a role, None where the vocabulary has none (llama.h: ``llama_vocab_*``)."""
+
+    bos: int | None
+    eos: int | None
+    eot: int | None
+    sep: int | None
+    nl: int | None
+    pad: int | None
+    mask: int | None
+    fim_prefix: int | None
+    fim_suffix: int | None
+    fim_middle: int | None
+    fim_pad: int | None
+    fim_repo: int | None
+    fim_separator: int | None
+
+
+class Vocab:
+    """The vocabulary of a loaded model; valid while the model is open. Any thread."""
+
+    def __init__(self, model: ModelHandle) -> None:
+        self._model = model
+        self.pointer = c.llama_model_get_vocab(model.pointer)
+        self.n_tokens: int = c.llama_vocab_n_tokens(self.pointer)
+        self._pieces: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})  # without, with special
+
+    def __len__(self) -> int:
+        return self.n_tokens
+
+    @functools.cached_property
+    def special(self) -> SpecialTokens:
+        """The tokens with a role."""
+        roles = "bos eos eot sep nl pad mask fim_pre fim_suf fim_mid fim_pad fim_rep fim_sep"
+        ids = (getattr(c, f"llama_vocab_{role}")(self.pointer) for role in roles.split())
+        return SpecialTokens(*(None if i == c.LLAMA_TOKEN_NULL else i for i in ids))
+
+    def is_end(self, token: int) -> bool:
+        """Whether drawing this token ends an answer (end of sequence, of turn, ...)."""
+        return bool(c.llama_vocab_is_eog(self.pointer, token))
+
+    @functools.cached_property
+    def end_tokens(self) -> frozenset[int]:
+        """All tokens for which :meth:`is_end` holds; looks at the whole vocabulary once."""
+        return frozenset(filter(self.is_end, range(self.n_tokens)))
+
+    @functools.cached_property
+    def suppressed_tokens(self) -> tuple[int, ...]:
+        """Tokens that the model's file says must never be drawn."""
+        count = ctypes.c_int32()
+        ids = c.llama_vocab_get_suppress_tokens(self.pointer, ctypes.byref(count))
+        return tuple(ids[i] for i in range(count.value))
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether ``add_special`` puts a beginning-of-sequence token first."""
+        return bool(c.llama_vocab_get_add_bos(self.pointer))
+
+    @property
+    def adds_eos(self) -> bool:
+        """Whether ``add_special`` puts an end-of-sequence token last."""
+        return bool(c.llama_vocab_get_add_eos(self.pointer))
+
+    def is_control(self, token: int) -> bool:
+        """Whether the token steers the model and is not text."""
+        return bool(c.llama_vocab_is_control(self.pointer, self.checked(token)))
+
+    def token_text(self, token: int) -> str:
+        """The token as the vocabulary spells it (not the text it stands for)."""
+        return (c.llama_vocab_get_text(self.pointer, self.checked(token)) or b"").decode(
+            "utf-8", "replace"
+        )
+
+    def tokenize(self, text: str | bytes, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of ``text``.
+
+        Args:
+            add_special: put the beginning (and end) token where the model is made for it.
+            parse_special: read ``<|im_start|>`` and the like as the tokens they name; False treats
+                them as text, which is right for anything that a stranger wrote.
+        """
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        buffer = (ctypes.c_int32 * (len(data) + 4))()
+        count = self._tokenize_into(buffer, data, add_special, parse_special)
+        if count < 0:
+            if count == INT32_MIN:
+                raise OptionError("text", f"{len(data)} bytes", "less text than 2**31 tokens")
+            buffer = (ctypes.c_int32 * -count)()
+            count = self._tokenize_into(buffer, data, add_special, parse_special)
+        return list(buffer[:count])
+
+    def _tokenize_into(
+        self, buffer: ctypes.Array[ctypes.c_int32], data: bytes, special: bool, parse: bool
+    ) -> int:
+        return c.llama_tokenize(self.pointer, data, len(data), buffer, len(buffer), special, parse)
+
+    def token_bytes(self, token: int, *, special: bool = False) -> bytes:
+        """The bytes that a token stands for; half a character is possible.
+
+        Args:
+            special: spell control tokens out; False makes them empty.
+        """
+        pieces = self._pieces[special]
+        piece = pieces.get(token)
+        if piece is None:
+            piece = pieces[token] = self._native_piece(self.checked(token), special)
+        return piece
+
+    def _native_piece(self, token: int, special: bool) -> bytes:
+        buffer = text_buffer(64)
+        size = c.llama_token_to_piece(self.pointer, token, buffer, 64, 0, special)
+        if size < 0:
+            buffer = text_buffer(-size)
+            size = c.llama_token_to_piece(self.pointer, token, buffer, -size, 0, special)
+        return buffer.raw[:size]
+
+    def detokenize(
+        self, tokens: Sequence[int], *, remove_special: bool = False, special: bool = False
+    ) -> bytes:
+        """The text of ``tokens`` as UTF-8, which a cut may have left incomplete.
+
+        Args:
+            remove_special: drop the beginning and end token that ``add_special`` put there.
+            special: spell control tokens out; False makes them empty.
+        """
+        ids = (ctypes.c_int32 * len(tokens))(*self.all_checked(tokens))
+        buffer = text_buffer(max(64, 8 * len(tokens)))
+        size = self._detokenize_into(buffer, ids, remove_special, special)
+        if size < 0:
+            buffer = text_buffer(-size)
+            size = self._detokenize_into(buffer, ids, remove_special, special)
+        return buffer.raw[:size]
+
+    def _detokenize_into(
+        self, buffer: ctypes.Array[ctypes.c_char], ids: ctypes.Array[ctypes.c_int32],
+        remove: bool, special: bool,
+    ) -> int:  # fmt: skip
+        return c.llama_detokenize(self.pointer, ids, len(ids), buffer, len(buffer), remove, special)
+
+    def checked(self, token: int) -> int:
+        """``token`` if the vocabulary has it.
+
+        Raises:
+            OptionError: it is not an integer in [0, n_tokens).
+        """
+        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < self.n_tokens:
+            raise OptionError("token", token, f"an integer from 0 to {self.n_tokens - 1}")
+        return token
+
+    def all_checked(self, tokens: Iterable[int]) -> list[int]:
+        """``tokens`` as a list, each :meth:`checked`."""
+        return [self.checked(t) for t in tokens]

@@ -1,0 +1,186 @@
+"""Owners of native objects: each frees what it holds exactly once.
+
+``close()`` may be called any number of times and from any thread that no longer uses the object;
+``with`` closes; ``__del__`` is the safety net, also when ``__init__`` failed half-way. A model
+closes its contexts and adapters first, since they point into it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+from llamaherd.native import bindings as c
+
+_H = TypeVar("_H", bound="Handle")
+
+
+class Handle:
+    """Base of all owners. Subclasses set ``pointer`` and implement ``_free``."""
+
+    pointer: Any = None
+
+    def _free(self) -> None:
+        raise NotImplementedError
+
+    @property
+    def closed(self) -> bool:
+        """Whether there is nothing left to free."""
+        return not self.pointer
+
+    def close(self) -> None:
+        """Free the native object; later calls do nothing."""
+        if self.pointer:
+            try:
+                self._free()
+            finally:
+                self.pointer = None
+
+    def __enter__(self: _H) -> _H:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # At interpreter exit module globals may be gone; the process frees the memory then.
+        if c is not None:
+            self.close()
+
+
+class ModelHandle(Handle):
+    """A ``llama_model``. Loading is :mod:`llamaherd.model`'s business."""
+
+    def __init__(self, pointer: c.llama_model_p) -> None:
+        self._dependents: weakref.WeakSet[Handle] = weakref.WeakSet()
+        self.pointer = pointer
+
+    def adopt(self, dependent: Handle) -> None:
+        """Close ``dependent`` before this model."""
+        self._dependents.add(dependent)
+
+    def _free(self) -> None:
+        for dependent in list(self._dependents):
+            dependent.close()
+        c.llama_model_free(self.pointer)
+
+
+class ContextHandle(Handle):
+    """A ``llama_context``. Used by one thread at a time; freed before its model.
+
+    Raises:
+        MemoryError: llama.cpp refused; what it said is in the log.
+    """
+
+    def __init__(self, model: ModelHandle, params: c.llama_context_params) -> None:
+        self._model = model  # keeps the weights alive
+        self.pointer = c.llama_init_from_model(model.pointer, params)
+        if not self.pointer:
+            raise MemoryError("llama_init_from_model returned NULL")
+        model.adopt(self)
+
+    def _free(self) -> None:
+        c.llama_free(self.pointer)
+
+
+class AdapterHandle(Handle):
+    """A LoRA adapter (``llama_adapter_lora``) of one model.
+
+    Raises:
+        ValueError: llama.cpp refused the file; what it said is in the log.
+    """
+
+    def __init__(self, model: ModelHandle, path: bytes) -> None:
+        self._model = model
+        self.pointer = c.llama_adapter_lora_init(model.pointer, path)
+        if not self.pointer:
+            raise ValueError("llama_adapter_lora_init returned NULL")
+        model.adopt(self)
+
+    def _free(self) -> None:
+        c.llama_adapter_lora_free(self.pointer)
+
+
+class SamplerChain(Handle):
+    """A chain of ``llama_sampler``; owns the samplers added to it."""
+
+    def __init__(self) -> None:
+        params = c.llama_sampler_chain_default_params()
+        params.no_perf = True
+        self.pointer = c.llama_sampler_chain_init(params)
+
+    def add(self, sampler: Any) -> None:
+        """Append a sampler that a ``llama_sampler_init_*`` function returned.
+
+        Raises:
+            ValueError: the function returned NULL.
+        """
+        if not sampler:
+            raise ValueError("llama.cpp refused to make this sampler")
+        c.llama_sampler_chain_add(self.pointer, sampler)
+
+    def _free(self) -> None:
+        c.llama_sampler_free(self.pointer)
+
+
+class Batch(Handle):
+    """A ``llama_batch`` of token ids with room for ``capacity`` tokens, one sequence id each.
+
+    Filled in place: a step allocates nothing.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.native = c.llama_batch_init(capacity, 0, 1)
+        self.pointer = self.native.token
+        # Reading a pointer field makes a new Python object, so each is read once.
+        self._token, self._pos = self.native.token, self.native.pos
+        self._seq_ids = [self.native.seq_id[i] for i in range(capacity)]
+        self._output = self.native.logits
+        for i in range(capacity):
+            self.native.n_seq_id[i] = 1
+        self.n_tokens = 0
+
+    def clear(self) -> None:
+        """Start over."""
+        self.n_tokens = self.native.n_tokens = 0
+
+    def add(
+        self, tokens: Sequence[int], start: int, stop: int, seq_id: int, outputs: str = "last"
+    ) -> None:
+        """Append ``tokens[start:stop]`` at those positions of sequence ``seq_id``.
+
+        Args:
+            outputs: logits for the "last" token, for "all" or for "none".
+        """
+        at = self.n_tokens
+        end = at + stop - start
+        if end > self.capacity:
+            raise ValueError(f"{end} tokens in a batch for {self.capacity}")
+        token, pos, seq_ids, output = self._token, self._pos, self._seq_ids, self._output
+        every = 1 if outputs == "all" else 0
+        for position in range(start, stop):
+            token[at] = tokens[position]
+            pos[at] = position
+            seq_ids[at][0] = seq_id
+            output[at] = every
+            at += 1
+        if outputs == "last":
+            output[at - 1] = 1
+        self.n_tokens = self.native.n_tokens = end
+
+    def _free(self) -> None:
+        c.llama_batch_free(self.native)
+
+
+def text_buffer(size: int) -> ctypes.Array[ctypes.c_char]:
+    """A byte buffer for native code to write into."""
+    return ctypes.create_string_buffer(size)

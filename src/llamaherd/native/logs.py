@@ -1,0 +1,66 @@
+"""llama.cpp's log lines go to ``logging.getLogger("llamaherd.native")``, never to the screen.
+
+ggml may log from any thread; ctypes takes the GIL around the callback. The last lines are kept,
+so that an error can say what native code said before it gave up.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+from collections import deque
+
+logger = logging.getLogger("llamaherd.native")
+logging.getLogger("llamaherd").addHandler(logging.NullHandler())  # silence logging.lastResort
+
+# ggml.h: enum ggml_log_level. CONT (5) goes on with the line before it, at that line's level.
+_CONT = 5
+_LEVELS = {1: logging.DEBUG, 2: logging.INFO, 3: logging.WARNING, 4: logging.ERROR}
+
+_LogCallback = ctypes.CFUNCTYPE(None, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
+
+
+class _LogRouter:
+    """Joins pieces into lines and passes them on. Called with the GIL, from any thread."""
+
+    def __init__(self) -> None:
+        self.recent: deque[str] = deque(maxlen=64)
+        self._level = logging.INFO
+        self._line = ""
+
+    def __call__(self, level: int, text: bytes, _user_data: object) -> None:
+        if level != _CONT:
+            self._flush()
+            self._level = _LEVELS.get(level, logging.INFO)
+        self._line += text.decode("utf-8", "replace")
+        if self._line.endswith("\n"):
+            self._flush()
+
+    def _flush(self) -> None:
+        line, self._line = self._line.strip(), ""
+        if not line:
+            return
+        if self._level >= logging.WARNING:
+            self.recent.append(line)
+        logger.log(self._level, "%s", line)
+
+
+_router = _LogRouter()
+_callback = _LogCallback(_router)  # lives as long as the process: native code keeps the pointer
+
+
+def route_logs(llama: ctypes.CDLL) -> None:
+    """Make ``llama`` (and ggml, mtmd with it) log through Python from now on."""
+    llama.llama_log_set.argtypes = [_LogCallback, ctypes.c_void_p]
+    llama.llama_log_set.restype = None
+    llama.llama_log_set(_callback, None)
+
+
+def forget_recent() -> None:
+    """Drop the remembered lines, before a call whose complaints matter."""
+    _router.recent.clear()
+
+
+def recent_complaints() -> str:
+    """Native warnings and errors since :func:`forget_recent`, joined into one line."""
+    return "; ".join(dict.fromkeys(_router.recent))

@@ -1,0 +1,351 @@
+"""Every option that a user can set, declared once, with its range, default and meaning.
+
+Three frozen dataclasses: :class:`ModelParams` (how weights are loaded), :class:`ContextParams`
+(the memory they run in) and :class:`SamplingParams` (how one answer is drawn). Values are checked
+when the object is made, so that native code never sees an unchecked one.
+Ranges follow llama.h and llama-server's documentation of the same names.
+"""
+
+from __future__ import annotations
+
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, ClassVar
+
+from llamaherd.errors import OptionError, UnknownOptionError
+
+INT32_MAX = 2**31 - 1
+SEED_MAX = 2**32 - 2  # 2**32 - 1 is llama.cpp's LLAMA_DEFAULT_SEED: "draw one"
+
+
+def option(
+    default: Any,
+    doc: str,
+    *,
+    ge: float | None = None,
+    le: float | None = None,
+    gt: float | None = None,
+    choices: Sequence[object] | None = None,
+    aliases: Sequence[str] = (),
+) -> Any:
+    """A dataclass field with its documentation, range and other accepted names."""
+    meta = {"doc": doc, "ge": ge, "le": le, "gt": gt, "choices": choices, "aliases": aliases}
+    if isinstance(default, (dict, list)):
+        return field(default_factory=lambda: type(default)(default), metadata=meta)
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class Params:
+    """Base of the three option sets: checks on construction, lookup by name or alias."""
+
+    _hints: ClassVar[dict[str, Any]]
+
+    def __init_subclass__(cls) -> None:
+        cls._hints = typing.get_type_hints(cls)
+
+    def __post_init__(self) -> None:
+        for spec in fields(self):
+            value = getattr(self, spec.name)
+            object.__setattr__(self, spec.name, _checked(spec, self._hints[spec.name], value))
+
+    @classmethod
+    def names(cls) -> dict[str, str]:
+        """Accepted name -> field name, aliases included."""
+        return {
+            name: spec.name
+            for spec in fields(cls)
+            for name in (spec.name, *spec.metadata.get("aliases", ()))
+        }
+
+
+def split_options(
+    options: Mapping[str, Any], *kinds: type[Params], also: Sequence[str] = ()
+) -> tuple[dict[str, Any], ...]:
+    """Sort ``options`` by the class that declares them, one dictionary a class.
+
+    Raises:
+        UnknownOptionError: a name that none of ``kinds`` has; ``also`` are names the caller takes
+            itself, used for the suggestion only.
+        OptionError: an option given twice, once by its alias.
+    """
+    found: tuple[dict[str, Any], ...] = tuple({} for _ in kinds)
+    for name, value in options.items():
+        for kind, chosen in zip(kinds, found, strict=True):
+            target = kind.names().get(name)
+            if target is None:
+                continue
+            if target in chosen:
+                raise OptionError(name, value, f"no second value: it is the same as {target!r}")
+            chosen[target] = value
+            break
+        else:
+            raise UnknownOptionError(name, [*also, *(n for kind in kinds for n in kind.names())])
+    return found
+
+
+def _checked(spec: Field[Any], hint: Any, value: Any) -> Any:
+    kinds = _kinds(hint)
+    if value is None and type(None) in kinds:
+        return None
+    value = _converted(spec.name, kinds, value)
+    if not _in_range(spec, value):
+        raise OptionError(spec.name, value, _expected(spec, kinds))
+    return value
+
+
+def _kinds(hint: Any) -> tuple[type, ...]:
+    """The classes that a (possibly union) annotation admits."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) not in (list, dict, tuple) else (hint,)
+    return tuple(typing.get_origin(p) or p for p in (parts or (hint,)))
+
+
+def _converted(name: str, kinds: tuple[type, ...], value: Any) -> Any:
+    if isinstance(value, bool) and bool not in kinds:
+        raise OptionError(name, value, f"{_words(kinds)}, not a boolean")
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
+        value = value if int in kinds else float(value)
+    if isinstance(value, tuple) and list in kinds:
+        value = list(value)
+    if not isinstance(value, kinds):
+        raise OptionError(name, value, _words(kinds))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise OptionError(name, value, "a finite number")
+    return value
+
+
+def _words(kinds: tuple[type, ...]) -> str:
+    names = {int: "an integer", float: "a number", bool: "True or False", str: "a string"}
+    return " or ".join(names.get(k, f"a {k.__name__}") for k in kinds if k is not type(None))
+
+
+def _in_range(spec: Field[Any], value: Any) -> bool:
+    meta = spec.metadata
+    if meta["choices"] is not None:
+        values = value if isinstance(value, list) else [value]
+        return all(v in meta["choices"] for v in values)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return (
+            (meta["ge"] is None or value >= meta["ge"])
+            and (meta["le"] is None or value <= meta["le"])
+            and (meta["gt"] is None or value > meta["gt"])
+        )
+    return True
+
+
+def _expected(spec: Field[Any], kinds: tuple[type, ...]) -> str:
+    return f"{_words(kinds)} {range_text(spec)}"
+
+
+def range_text(spec: Field[Any]) -> str:
+    """The admitted range in words, for messages and the options table."""
+    meta = spec.metadata
+    if meta["choices"] is not None:
+        return "among " + ", ".join(map(repr, meta["choices"]))
+    low = f"> {meta['gt']}" if meta["gt"] is not None else ""
+    low = f">= {meta['ge']}" if meta["ge"] is not None else low
+    high = f"<= {meta['le']}" if meta["le"] is not None else ""
+    return " and ".join(part for part in (low, high) if part)
+
+
+CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
+SPLIT_MODES = ("none", "layer", "row", "tensor")
+LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap_mlock", "direct_io")
+
+
+@dataclass(frozen=True)
+class ModelParams(Params):
+    """How a model's weights are loaded (llama.h: ``llama_model_params``)."""
+
+    n_gpu_layers: int | None = option(
+        None, "layers kept on a GPU; None: all, when there is a GPU", ge=-1, le=INT32_MAX
+    )
+    split_mode: str = option("layer", "how several GPUs share the model", choices=SPLIT_MODES)
+    main_gpu: int = option(0, "GPU that holds everything with split_mode 'none'", ge=0, le=1024)
+    tensor_split: list[float] | None = option(
+        None, "share of the model for each GPU, in any unit; None: by free memory"
+    )
+    devices: list[str] | None = option(
+        None, "names of the devices to use, as `llamaherd doctor` lists them; None: all"
+    )
+    load_mode: str = option("auto", "how the file is read", choices=LOAD_MODES)
+    use_mmap: bool | None = option(None, "map the file into memory; overrides load_mode")
+    use_mlock: bool | None = option(None, "keep the weights from being swapped out")
+    vocab_only: bool = option(False, "load the vocabulary and no weights; only to tokenize")
+    check_tensors: bool = option(False, "look for invalid numbers in the weights; slow")
+    use_extra_bufts: bool = option(True, "repack weights for this CPU while loading")
+    no_host: bool = option(False, "bypass host buffers, so that extra buffers can be used")
+    load_mtp: bool = option(False, "load multi-token-prediction layers where the model has them")
+    kv_overrides: dict[str, Any] = option(
+        {}, "metadata to replace: key -> int, float, bool or str (up to 127 bytes)"
+    )
+    tensor_buft_overrides: dict[str, str] = option(
+        {}, "regex of tensor names -> buffer type, for instance {'ffn_.*_exps': 'CPU'}"
+    )
+
+
+@dataclass(frozen=True)
+class ContextParams(Params):
+    """The memory and threads a model runs in (llama.h: ``llama_context_params``)."""
+
+    n_ctx: int | None = option(
+        None,
+        "context in tokens; None or 0: the model's own, as far as memory allows",
+        ge=0,
+        le=INT32_MAX,
+    )
+    n_batch: int = option(2048, "most tokens a llama_decode call takes", ge=1, le=1 << 20)
+    n_ubatch: int = option(512, "most tokens computed at a time", ge=1, le=1 << 20)
+    n_threads: int | None = option(
+        None, "threads to generate with; None: physical cores", ge=1, le=512
+    )
+    n_threads_batch: int | None = option(
+        None, "threads to read prompts with; None: n_threads", ge=1, le=512
+    )
+    flash_attn: bool | None = option(None, "flash attention; None: where it is supported")
+    type_k: str = option("f16", "number type of the key cache", choices=CACHE_TYPES)
+    type_v: str = option(
+        "f16",
+        "number type of the value cache; others than floats need flash attention",
+        choices=CACHE_TYPES,
+    )
+    offload_kqv: bool = option(True, "keep the cache and attention on the GPU")
+    op_offload: bool = option(True, "compute large host-side products on the GPU")
+    swa_full: bool = option(
+        False, "keep the whole cache of sliding-window layers: more memory, more prefix reuse"
+    )
+    rope_scaling_type: str | None = option(
+        None, "RoPE scaling; None: from the model", choices=("none", "linear", "yarn", "longrope")
+    )
+    rope_freq_base: float | None = option(
+        None, "RoPE base frequency; None or 0: from the model", ge=0.0
+    )
+    rope_freq_scale: float | None = option(
+        None, "RoPE frequency scale; None or 0: from the model", ge=0.0
+    )
+    yarn_ext_factor: float | None = option(
+        None, "YaRN extrapolation mix; None or negative: from the model"
+    )
+    yarn_attn_factor: float | None = option(None, "YaRN attention factor; None: from the model")
+    yarn_beta_fast: float | None = option(None, "YaRN low correction dimension; None: from model")
+    yarn_beta_slow: float | None = option(None, "YaRN high correction dimension; None: from model")
+    yarn_orig_ctx: int | None = option(
+        None, "YaRN original context; None or 0: from the model", ge=0, le=INT32_MAX
+    )
+
+
+SAMPLERS = (
+    "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature",
+)  # fmt: skip
+"""The order in which llama.cpp applies them unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class SamplingParams(Params):
+    """How one answer is drawn from the model. Names are llama-server's."""
+
+    max_tokens: int | None = option(
+        None,
+        "most tokens to generate; None or -1: until the model ends or the context is full",
+        ge=-1,
+        le=INT32_MAX,
+        aliases=("n_predict", "max_completion_tokens"),
+    )
+    temperature: float = option(0.8, "0 picks the likeliest token", ge=0.0, le=1000.0)
+    dynatemp_range: float = option(0.0, "dynamic temperature: half-width; 0: off", ge=0.0)
+    dynatemp_exponent: float = option(1.0, "dynamic temperature: exponent of the entropy", ge=0.0)
+    top_k: int = option(40, "keep the k likeliest tokens; 0 or -1: all", ge=-1, le=INT32_MAX)
+    top_p: float = option(0.95, "keep the likeliest tokens of this total; 1: off", ge=0.0, le=1.0)
+    min_p: float = option(
+        0.05, "drop tokens below this share of the likeliest one; 0: off", ge=0.0, le=1.0
+    )
+    top_n_sigma: float = option(
+        -1.0, "keep logits within n standard deviations of the best; -1: off", ge=-1.0
+    )
+    typical_p: float = option(
+        1.0, "locally typical sampling; 1: off", ge=0.0, le=1.0, aliases=("typ_p",)
+    )
+    xtc_probability: float = option(0.0, "XTC: chance to drop top choices", ge=0.0, le=1.0)
+    xtc_threshold: float = option(0.1, "XTC: least probability of a top choice", ge=0.0, le=1.0)
+    repeat_last_n: int = option(
+        64,
+        "tokens that penalties look back at; 0: none, -1: the whole context",
+        ge=-1,
+        le=INT32_MAX,
+        aliases=("last_n_tokens_size", "penalty_last_n"),
+    )
+    repeat_penalty: float = option(1.0, "divides logits of repeated tokens; 1: off", gt=0.0)
+    presence_penalty: float = option(0.0, "subtracted once from repeated tokens", ge=-100, le=100)
+    frequency_penalty: float = option(
+        0.0, "subtracted for each repetition of a token", ge=-100, le=100
+    )
+    dry_multiplier: float = option(0.0, "DRY: strength; 0: off", ge=0.0)
+    dry_base: float = option(1.75, "DRY: growth for each repeated token", ge=0.0)
+    dry_allowed_length: int = option(
+        2, "DRY: repetitions up to this length are free", ge=0, le=65536
+    )
+    dry_penalty_last_n: int = option(
+        -1, "DRY: tokens to look back at; 0: off, -1: the whole context", ge=-1, le=INT32_MAX
+    )
+    dry_sequence_breakers: list[str] = option(
+        ["\n", ":", '"', "*"], "DRY: strings over which a repetition does not reach"
+    )
+    mirostat: int = option(
+        0,
+        "1 or 2: Mirostat of that version instead of the other samplers",
+        choices=(0, 1, 2),
+        aliases=("mirostat_mode",),
+    )
+    mirostat_tau: float = option(5.0, "Mirostat: target surprise", ge=0.0)
+    mirostat_eta: float = option(0.1, "Mirostat: learning rate", ge=0.0, le=1.0)
+    adaptive_target: float = option(
+        -1.0, "adaptive-p: target probability; negative: off", ge=-1.0, le=1.0
+    )
+    adaptive_decay: float = option(0.9, "adaptive-p: decay of its memory", ge=0.0, le=0.99)
+    samplers: list[str] = option(
+        list(SAMPLERS), "which samplers, in which order", choices=(*SAMPLERS, "infill")
+    )
+    seed: int | None = option(None, "seed of the draw; None or -1: a fresh one", ge=-1, le=SEED_MAX)
+    min_keep: int = option(0, "least tokens that truncating samplers leave", ge=0, le=INT32_MAX)
+    n_probs: int = option(0, "log-probabilities of this many likeliest tokens", ge=0, le=INT32_MAX)
+    logit_bias: dict[Any, Any] = option(
+        {}, "token id -> number added to its logit; False bans the token"
+    )
+    ignore_eos: bool = option(False, "do not let the model end by itself")
+    stop: list[str] | str | None = option(None, "strings that end the answer, not part of it")
+    grammar: str | None = option(None, "GBNF or Lark grammar that the answer must match")
+    json_schema: dict[str, Any] | None = option(
+        None, "JSON schema that the answer must be an instance of"
+    )
+    n: int = option(1, "number of answers", ge=1, le=1024)
+    t_max_predict_ms: float | None = option(
+        None, "milliseconds to generate in, after the prompt was read", ge=0.0
+    )
+    deadline_s: float | None = option(
+        None, "seconds for the whole request, waiting and prompt included", gt=0.0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(set(self.samplers)) != len(self.samplers):
+            raise OptionError("samplers", self.samplers, "each sampler at most once")
+        if self.grammar is not None and self.json_schema is not None:
+            raise OptionError(
+                "grammar", self.grammar, "no grammar beside json_schema, or the reverse"
+            )
+        if not all(isinstance(s, str) and s for s in self.stop_strings):
+            raise OptionError("stop", self.stop, "strings that are not empty")
+
+    @property
+    def stop_strings(self) -> tuple[str, ...]:
+        """``stop`` as a tuple."""
+        if self.stop is None:
+            return ()
+        return (self.stop,) if isinstance(self.stop, str) else tuple(self.stop)
+
+    @property
+    def token_limit(self) -> int | None:
+        """``max_tokens`` with -1 read as None."""
+        return None if self.max_tokens in (None, -1) else self.max_tokens

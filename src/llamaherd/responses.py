@@ -1,0 +1,172 @@
+"""OpenAI-shaped dictionaries from token events. Pure.
+
+Shapes: OpenAI's API reference for (chat) completions, legacy log-probabilities included;
+``timings`` as llama-server writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llamaherd.engine import FinishEvent, TokenLogprob
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What all chunks of one response share."""
+
+    id: str
+    created: int
+    model: str
+    fingerprint: str
+
+    def wrap(self, kind: str, choices: list[JSON], **more: Any) -> JSON:
+        """A response or chunk of that ``object`` kind."""
+        return {
+            "id": self.id,
+            "object": kind,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": self.fingerprint,
+            "choices": choices,
+            **more,
+        }
+
+
+def usage(finishes: Sequence[FinishEvent]) -> JSON:
+    """Token counts of a response; the prompt counts once however many choices share it."""
+    prompt = finishes[0].n_prompt
+    generated = sum(f.n_generated for f in finishes)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": generated,
+        "total_tokens": prompt + generated,
+        "prompt_tokens_details": {"cached_tokens": finishes[0].n_cached},
+    }
+
+
+def timings(finish: FinishEvent) -> JSON:
+    """Counts, milliseconds and rates of one choice, under llama-server's names."""
+    times = finish.timings
+    started = times.ended if times.started is None else times.started
+    first = times.ended if times.first_token is None else times.first_token
+    read = finish.n_prompt - finish.n_cached if times.first_token is not None else 0
+    prompt_ms, predicted_ms = 1e3 * (first - started), 1e3 * (times.ended - first)
+    return {
+        "queued_ms": 1e3 * (started - times.queued),
+        "cache_n": finish.n_cached,
+        **_rates("prompt", read, prompt_ms),
+        **_rates("predicted", finish.n_generated, predicted_ms),
+    }
+
+
+def _rates(name: str, count: int, ms: float) -> JSON:
+    return {
+        f"{name}_n": count,
+        f"{name}_ms": ms,
+        f"{name}_per_token_ms": ms / count if count else 0.0,
+        f"{name}_per_second": 1e3 * count / ms if ms > 0 else 0.0,
+    }
+
+
+TokenText = Callable[[int], bytes]
+
+
+class TextShape:
+    """Choices of the completions API."""
+
+    whole = chunk = "text_completion"
+
+    def opening(self, index: int) -> JSON | None:
+        """A chunk's choice before any text; there is none here."""
+        return None
+
+    def delta(self, index: int, text: str, logprobs: JSON | None, finish: str | None) -> JSON:
+        """A piece of a choice, or a whole one."""
+        return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": finish}
+
+    message = delta
+
+
+class ChatShape:
+    """Choices of the chat completions API."""
+
+    whole, chunk = "chat.completion", "chat.completion.chunk"
+
+    def opening(self, index: int) -> JSON | None:
+        """The first chunk's choice, which names the role."""
+        return self._choice(index, "delta", {"role": "assistant", "content": ""}, None, None)
+
+    def delta(self, index: int, text: str, logprobs: JSON | None, finish: str | None) -> JSON:
+        """A piece of a choice."""
+        return self._choice(index, "delta", {"content": text} if text else {}, logprobs, finish)
+
+    def message(self, index: int, text: str, logprobs: JSON | None, finish: str | None) -> JSON:
+        """A whole choice."""
+        content = {"role": "assistant", "content": text}
+        return self._choice(index, "message", content, logprobs, finish)
+
+    @staticmethod
+    def _choice(
+        index: int, key: str, value: JSON, logprobs: JSON | None, finish: str | None
+    ) -> JSON:
+        return {"index": index, key: value, "logprobs": logprobs, "finish_reason": finish}
+
+
+def legacy_logprobs(
+    found: Sequence[TokenLogprob | None],
+    tokens: Sequence[int],
+    token_bytes: TokenText,
+    offset: int,
+) -> JSON:
+    """The completions API's ``logprobs``: four lists of one entry a token.
+
+    Args:
+        found: for each of ``tokens``; None for a first prompt token, which has none.
+        offset: where the first token begins in the text, in characters.
+    """
+    texts = [_readable(token_bytes(token)) for token in tokens]
+    offsets = []
+    for text in texts:
+        offsets.append(offset)
+        offset += len(text)
+    return {
+        "tokens": texts,
+        "token_logprobs": [None if f is None else f.logprob for f in found],
+        "top_logprobs": [None if f is None else _top_by_text(f, token_bytes) for f in found],
+        "text_offset": offsets,
+    }
+
+
+def _top_by_text(found: TokenLogprob, token_bytes: TokenText) -> dict[str, float]:
+    top: dict[str, float] = {}
+    for token, logprob in found.top:
+        top.setdefault(_readable(token_bytes(token)), logprob)  # the likelier of two spellings
+    return top
+
+
+def chat_logprobs(found: Sequence[TokenLogprob], token_bytes: TokenText) -> JSON:
+    """The chat API's ``logprobs``: one object a token, with its bytes."""
+    return {
+        "content": [
+            {
+                **_chat_logprob(entry.token, entry.logprob, token_bytes),
+                "top_logprobs": [_chat_logprob(t, lp, token_bytes) for t, lp in entry.top],
+            }
+            for entry in found
+        ],
+        "refusal": None,
+    }
+
+
+def _chat_logprob(token: int, logprob: float, token_bytes: TokenText) -> JSON:
+    data = token_bytes(token)
+    return {"token": _readable(data), "logprob": logprob, "bytes": list(data)}
+
+
+def _readable(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
