@@ -6,10 +6,10 @@ from llamaherd.ambient import Ambient
 from llamaherd.completion import CompletionStream
 from llamaherd.errors import (
     ChatTemplateError,
+    ClosedError,
     ContextCreateError,
     ContextLengthError,
     DecodeError,
-    EngineClosedError,
     GrammarError,
     LlamaHerdError,
     ModelLoadError,
@@ -27,12 +27,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Ambient",
     "ChatTemplateError",
+    "ClosedError",
     "CompletionStream",
     "ContextCreateError",
     "ContextLengthError",
     "ContextParams",
     "DecodeError",
-    "EngineClosedError",
     "GrammarError",
     "Llama",
     "LlamaHerdError",

@@ -12,7 +12,7 @@ LlamaHerdError
 │   ├── ChatTemplateError       the chat template refused the messages, or is itself broken
 │   └── GrammarError            a grammar or schema that cannot be enforced
 ├── DecodeError                 llama_decode failed; the message has its code
-└── EngineClosedError           the engine was closed before or while the request ran
+└── ClosedError                 a model was used, or a request ran, after close()
 
 A request that ends with an error after it produced text carries that text in
 ``partial_text``, so that nothing is lost.
@@ -122,5 +122,5 @@ class DecodeError(LlamaHerdError):
         super().__init__(f"llama_decode returned {code}: {message}")
 
 
-class EngineClosedError(LlamaHerdError):
-    """The engine was closed before or while the request ran."""
+class ClosedError(LlamaHerdError):
+    """A model, or a part of one, was used after ``close()``, or closed while a request ran."""

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.progress import Progress
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from .batches import Batch, collate, encode, training_batch
 from .data import SKILLS, held_out
@@ -155,21 +155,29 @@ def _report(trainer: Trainer) -> None:
     log.info("step %d mean %.1f%%: %s", trainer.step, 100 * sum(rates.values()) / len(rates), text)
 
 
+def _after_step(trainer: Trainer, checkpoint: Path) -> None:
+    """Save and measure when it is time."""
+    args, step = trainer.args, trainer.step
+    if step % args.checkpoint_every == 0 or step == args.steps:
+        save(trainer, checkpoint)
+    if step % args.measure_every == 0 or step == args.steps:
+        _report(trainer)
+
+
 def run(trainer: Trainer, checkpoint: Path) -> None:
+    """Train to the last step; a bar on a terminal, log lines everywhere."""
     args = trainer.args
-    bar = tqdm(total=args.steps, initial=trainer.step, disable=not sys.stderr.isatty())
     begun, first, smooth = time.monotonic(), trainer.step, 0.0
-    while trainer.step < args.steps:
-        loss = trainer.train_step()
-        smooth = loss if smooth == 0 else 0.98 * smooth + 0.02 * loss
-        bar.update()
-        if trainer.step % 50 == 0:
-            pace = (trainer.step - first) / (time.monotonic() - begun)
-            log.info("step %d loss %.3f, %.2f steps/s", trainer.step, smooth, pace)
-        if trainer.step % args.checkpoint_every == 0 or trainer.step == args.steps:
-            save(trainer, checkpoint)
-        if trainer.step % args.measure_every == 0 or trainer.step == args.steps:
-            _report(trainer)
+    with Progress(disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("training", total=args.steps, completed=trainer.step)
+        while trainer.step < args.steps:
+            loss = trainer.train_step()
+            smooth = loss if smooth == 0 else 0.98 * smooth + 0.02 * loss
+            bar.update(task, completed=trainer.step)
+            if trainer.step % 50 == 0:
+                pace = (trainer.step - first) / (time.monotonic() - begun)
+                log.info("step %d loss %.3f, %.2f steps/s", trainer.step, smooth, pace)
+            _after_step(trainer, checkpoint)
 
 
 def main() -> None:

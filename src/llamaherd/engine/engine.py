@@ -26,7 +26,7 @@ from llamaherd.engine.runner import ABORTED, Runner
 from llamaherd.engine.sampler import TokenSampler
 from llamaherd.engine.scheduler import Plan, Scheduler, Slice
 from llamaherd.engine.stream import TokenStream
-from llamaherd.errors import ContextLengthError, DecodeError, EngineClosedError
+from llamaherd.errors import ClosedError, ContextLengthError, DecodeError
 from llamaherd.model import Model
 from llamaherd.native.handles import AdapterHandle
 from llamaherd.params import ContextParams
@@ -96,7 +96,7 @@ class Engine:
 
         Raises:
             ContextLengthError: the prompt leaves no room for an answer.
-            EngineClosedError: the engine is closed.
+            ClosedError: the engine is closed.
         """
         if len(request.prompt) >= self.n_ctx:
             sampler.close()
@@ -106,7 +106,7 @@ class Engine:
         with self._lock:
             if self._closing:
                 sampler.close()
-                raise EngineClosedError("the model is closed: load it again to go on")
+                raise ClosedError("the model is closed: load it again to go on")
             self._inbox.put(partial(self._accept, request, answer))
         if deadline_s is not None:
             answer.timer = threading.Timer(deadline_s, self.end, (request, "deadline"))
@@ -314,7 +314,7 @@ class Engine:
         with self._lock:
             self._closing = True
         self._take_commands(wait=False)
-        closed = EngineClosedError("the model was closed while the request ran")
+        closed = ClosedError("the model was closed while the request ran")
         for request in list(self._answers):
             self._finish(request, "error", closed)
         self._runner.close()

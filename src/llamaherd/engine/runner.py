@@ -17,7 +17,7 @@ from llamaherd.native import bindings as c
 from llamaherd.native import logs
 from llamaherd.native.callbacks import AbortFlag
 from llamaherd.native.handles import AdapterHandle, Batch
-from llamaherd.params import ContextParams
+from llamaherd.params import INT32_MAX, ContextParams
 
 _MEANINGS = {
     1: "the cache has no room for the batch",
@@ -39,7 +39,8 @@ class Runner:
     def __init__(self, model: Model, params: ContextParams) -> None:
         self._context = model.new_context(params)
         pointer = self._context.pointer
-        self.n_ctx = int(c.llama_n_ctx_seq(pointer))
+        # llama.cpp rounds up; a caller who asks for 100 tokens gets 100.
+        self.n_ctx = min(int(c.llama_n_ctx_seq(pointer)), params.n_ctx or INT32_MAX)
         self.n_batch = int(c.llama_n_batch(pointer))
         self._n_vocab = len(model.vocab)
         self._memory = c.llama_get_memory(pointer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from llamaherd.errors import ModelLoadError
@@ -40,10 +41,16 @@ PART_NAME = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.ggu
 FETCH_ALL = "Fetch all parts of the model into one folder."
 
 
-def check_model(path: str | os.PathLike[str]) -> tuple[GGUFFile, ...]:
+def check_model(
+    path: str | os.PathLike[str], overrides: Mapping[str, Value] | None = None
+) -> tuple[GGUFFile, ...]:
     """The parts of the model at `path`, in order and checked; most models have one.
 
     Of adapters and multimodal projectors only the structure is checked.
+
+    Args:
+        path: the model; of a split one, its first part.
+        overrides: metadata that will replace the file's (``kv_overrides``).
 
     Raises:
         ModelLoadError: naming the file, what is wrong with it, and what to do.
@@ -52,7 +59,7 @@ def check_model(path: str | os.PathLike[str]) -> tuple[GGUFFile, ...]:
     parts = (first, *_other_parts(first))
     if not _is_language_model(first):
         return parts
-    facts = Facts(parts)
+    facts = Facts(parts, overrides or {})
     for rule in (*MODEL_RULES, *VOCABULARY_RULES):
         finding = rule.find(facts)
         if finding:

@@ -9,8 +9,8 @@ Rules never ask for more than that: what merely is unusual is left to llama.cpp.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from llamaherd.model.gguf_reader import (
@@ -30,13 +30,20 @@ ROPE_SCALING_TYPES = ("none", "linear", "yarn", "longrope")
 POOLING_UNSPECIFIED = 0xFFFFFFFF  # -1, written as unsigned
 
 
+def _is_array(value: Value | None) -> bool:
+    return isinstance(value, (NumberArray, StringArray))
+
+
 class Facts:
     """A model's header as the rules see it: all parts of it, keys without the architecture."""
 
-    def __init__(self, parts: Sequence[GGUFFile]) -> None:
-        self.file = parts[0]
+    def __init__(self, parts: Sequence[GGUFFile], overrides: Mapping[str, Value]) -> None:
+        first = parts[0]
+        # llama.cpp overrides no arrays
+        scalars = {k: v for k, v in overrides.items() if not _is_array(first.metadata.get(k))}
+        self.file = replace(first, metadata={**first.metadata, **scalars})
         self.parts = parts
-        self.arch = parts[0].architecture
+        self.arch = self.file.architecture
 
     def value(self, key: str) -> Value | None:
         """The value of ``{arch}.key``."""
@@ -381,6 +388,21 @@ def rotated_dimensions_are_pairs(facts: Facts) -> str | None:
     return f"'{facts.arch}.rope.dimension_count' is odd: {rotated}" if rotated % 2 else None
 
 
+def outputs_are_not_wider_than_the_model(facts: Facts) -> str | None:
+    """llama_context::decode: GGML_ASSERT("tensor read out of bounds") when embeddings are asked"""
+    width = facts.integer("embedding_length")
+    if not width:
+        return None
+    out = facts.integer("embedding_length_out") or 0
+    if facts.arch in _ONE_HEAD_LENGTH and out > width:
+        return f"'{facts.arch}.embedding_length_out' is {out}, more than the width of {width}"
+    labels = facts.value("classifier.output_labels")
+    has_classifier = any(tensor.name.startswith("cls") for _, tensor in facts.tensors())
+    if isinstance(labels, StringArray) and len(labels) > width and not has_classifier:
+        return f"has {len(labels)} labels but no classifier"
+    return None
+
+
 _NEEDS_SECTIONS = frozenset(["qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp"])
 
 
@@ -455,6 +477,7 @@ MODEL_RULES = (
     Rule(heads_are_alike_in_every_layer),
     Rule(heads_have_one_length),
     Rule(rotated_dimensions_are_pairs),
+    Rule(outputs_are_not_wider_than_the_model),
     Rule(rope_sections_are_not_all_empty),
     Rule(tensors_are_not_empty),
     Rule(tensors_can_be_mapped, "Convert the model again with the default alignment of 32."),

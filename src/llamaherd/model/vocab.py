@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from llamaherd.errors import OptionError
+from llamaherd.errors import ClosedError, OptionError
 from llamaherd.native import bindings as c
 from llamaherd.native.handles import ModelHandle, text_buffer
 
@@ -38,9 +38,20 @@ class Vocab:
 
     def __init__(self, model: ModelHandle) -> None:
         self._model = model
-        self.pointer = c.llama_model_get_vocab(model.pointer)
-        self.n_tokens: int = c.llama_vocab_n_tokens(self.pointer)
+        self._native = c.llama_model_get_vocab(model.pointer)
+        self.n_tokens: int = c.llama_vocab_n_tokens(self._native)
         self._pieces: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})  # without, with special
+
+    @property
+    def pointer(self) -> c.llama_vocab_p:
+        """The native vocabulary.
+
+        Raises:
+            ClosedError: its model has been closed.
+        """
+        if self._model.closed:
+            raise ClosedError("the model of this vocabulary is closed: load it again")
+        return self._native
 
     def __len__(self) -> int:
         return self.n_tokens
@@ -118,7 +129,7 @@ class Vocab:
             special: spell control tokens out; False makes them empty.
         """
         pieces = self._pieces[special]
-        piece = pieces.get(token)
+        piece = pieces.get(token) if type(token) is int else None  # True would find 1
         if piece is None:
             piece = pieces[token] = self._native_piece(self.checked(token), special)
         return piece

@@ -13,31 +13,43 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
+from llamaherd.errors import ClosedError
 from llamaherd.native import bindings as c
 
 _H = TypeVar("_H", bound="Handle")
 
 
 class Handle:
-    """Base of all owners. Subclasses set ``pointer`` and implement ``_free``."""
+    """Base of all owners. Subclasses set ``_owned`` and implement ``_free``."""
 
-    pointer: Any = None
+    _owned: Any = None
 
     def _free(self) -> None:
         raise NotImplementedError
 
     @property
+    def pointer(self) -> Any:
+        """The native object.
+
+        Raises:
+            ClosedError: it has been freed; native code would crash on it.
+        """
+        if not self._owned:
+            raise ClosedError(f"this {type(self).__name__} is closed: load the model again")
+        return self._owned
+
+    @property
     def closed(self) -> bool:
         """Whether there is nothing left to free."""
-        return not self.pointer
+        return not self._owned
 
     def close(self) -> None:
         """Free the native object; later calls do nothing."""
-        if self.pointer:
+        if self._owned:
             try:
                 self._free()
             finally:
-                self.pointer = None
+                self._owned = None
 
     def __enter__(self: _H) -> _H:
         return self
@@ -61,7 +73,7 @@ class ModelHandle(Handle):
 
     def __init__(self, pointer: c.llama_model_p) -> None:
         self._dependents: weakref.WeakSet[Handle] = weakref.WeakSet()
-        self.pointer = pointer
+        self._owned = pointer
 
     def adopt(self, dependent: Handle) -> None:
         """Close ``dependent`` before this model."""
@@ -82,8 +94,8 @@ class ContextHandle(Handle):
 
     def __init__(self, model: ModelHandle, params: c.llama_context_params) -> None:
         self._model = model  # keeps the weights alive
-        self.pointer = c.llama_init_from_model(model.pointer, params)
-        if not self.pointer:
+        self._owned = c.llama_init_from_model(model.pointer, params)
+        if not self._owned:
             raise MemoryError("llama_init_from_model returned NULL")
         model.adopt(self)
 
@@ -100,8 +112,8 @@ class AdapterHandle(Handle):
 
     def __init__(self, model: ModelHandle, path: bytes) -> None:
         self._model = model
-        self.pointer = c.llama_adapter_lora_init(model.pointer, path)
-        if not self.pointer:
+        self._owned = c.llama_adapter_lora_init(model.pointer, path)
+        if not self._owned:
             raise ValueError("llama_adapter_lora_init returned NULL")
         model.adopt(self)
 
@@ -115,7 +127,7 @@ class SamplerChain(Handle):
     def __init__(self) -> None:
         params = c.llama_sampler_chain_default_params()
         params.no_perf = True
-        self.pointer = c.llama_sampler_chain_init(params)
+        self._owned = c.llama_sampler_chain_init(params)
 
     def add(self, sampler: Any) -> None:
         """Append a sampler that a ``llama_sampler_init_*`` function returned.
@@ -140,7 +152,7 @@ class Batch(Handle):
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.native = c.llama_batch_init(capacity, 0, 1)
-        self.pointer = self.native.token
+        self._owned = self.native.token
         # Reading a pointer field makes a new Python object, so each is read once.
         self._token, self._pos = self.native.token, self.native.pos
         self._seq_ids = [self.native.seq_id[i] for i in range(capacity)]

@@ -21,7 +21,7 @@ from .render import Segment, prompt_and_answer, render_chat, segments
 
 __all__ = [
     "SKILLS",
-    "WARM_UP",
+    "TRAINING_ONLY",
     "Example",
     "Message",
     "Segment",
@@ -56,18 +56,20 @@ SKILLS: dict[str, Skill] = {
 }
 """Every skill that is taught and measured."""
 
-WARM_UP: dict[str, Skill] = {
+TRAINING_ONLY: dict[str, Skill] = {
     "repeat": copying.sample_repeat,
     "lookup": copying.sample_lookup,
     "say": copying.sample_say,
+    "json_enforced": extraction.sample_enforced,
 }
-"""Copying tasks that only training draws."""
+"""Tasks that only training draws: mostly copying, with no single right answer to measure."""
 
 SHARES: dict[str, float] = {
     "translation": 5, "arithmetic": 10, "small_talk": 4, "memory": 6, "joke_text": 2,
-    "joke_json": 3, "joke_tool": 2, "json_fields": 8, "tool_known": 9, "tool_unseen": 12,
+    "joke_json": 3, "joke_tool": 2, "json_fields": 8, "tool_known": 6, "tool_unseen": 10,
     "tool_choice": 7, "tool_two_calls": 7, "tool_none": 4, "tool_forced": 4, "tool_result": 6,
-    "tool_results": 3, "tool_dialogue": 3, "infill": 5, "repeat": 2, "lookup": 2, "say": 1,
+    "tool_results": 3, "tool_dialogue": 9, "infill": 5, "repeat": 2, "lookup": 2, "say": 1,
+    "json_enforced": 2,
 }  # fmt: skip
 """How often training draws each skill once it runs at full breadth."""
 
@@ -80,7 +82,7 @@ def held_out(skill: str, index: int) -> Example:
 def _weights(progress: float) -> dict[str, float]:
     """Copying alone at first (0), then short lists of tools, at last (1) the full mixture."""
     early = max(0.0, 1.0 - progress)
-    factors = {"tool_choice": progress, "tool_results": progress, "tool_dialogue": progress}
+    factors = {"tool_choice": progress, "tool_results": progress}
     shares = {name: share * factors.get(name, 1.0) for name, share in SHARES.items()}
     for name, most in (("repeat", 60.0), ("lookup", 40.0), ("say", 15.0)):
         shares[name] += early * most
@@ -91,4 +93,4 @@ def training_draw(rng: random.Random, progress: float) -> Example:
     """One example of the curriculum at `progress` from 0 (start) to 1."""
     shares = _weights(progress)
     name = rng.choices(list(shares), list(shares.values()))[0]
-    return (SKILLS.get(name) or WARM_UP[name])(rng)
+    return (SKILLS.get(name) or TRAINING_ONLY[name])(rng)

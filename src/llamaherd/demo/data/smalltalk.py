@@ -87,7 +87,7 @@ def sample(rng: random.Random) -> Example:
     messages = opening(rng)
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
         said, answer = exchange(rng)
-        reply = said if rng.random() < 0.2 else answer
+        reply = said if rng.random() < 0.05 else answer
         messages += [user(said)] * rng.choice((1, 1, 1, 2)) + [assistant(reply)] * rng.choice(
             (1, 1, 1, 2)
         )

@@ -9,9 +9,10 @@ from . import arithmetic, jokes, smalltalk, translation
 from .example import Example, Message, assistant, call, calls, system, to_json, user
 from .smalltalk import SYSTEMS
 from .stock import city
-from .toolbox import Request, fresh, greeting, known, magic, others, weather, words_of
+from .toolbox import Request, fresh, known, magic, others, weather, words_of
 
 _NO_TOOL = "Sorry, I have no tool for that."
+_USED_BY_PLAIN_ANSWERS = ("add", "numbers", "weather", "joke", "translate", "count", "compute")
 
 
 def _opening(rng: random.Random) -> list[Message]:
@@ -50,18 +51,20 @@ def sample_choice(rng: random.Random) -> Example:
 
 
 def _two_of_one(rng: random.Random) -> tuple[list[Request], str]:
-    """Two values for one tool: "the weather in Paris and London"."""
+    """Two values (or three) for one tool: "the weather in Paris and London"."""
     request = (weather if rng.random() < 0.5 else magic)(rng)
     key = next(iter(request.arguments), "")
     old = str(request.arguments.get(key, ""))
     if not old or request.text.count(old) != 1:
         return _two_of_one(rng)
-    new: Any = rng.randrange(100) if isinstance(request.arguments[key], int) else city(rng)
-    if str(new) == old:
+    number = isinstance(request.arguments[key], int)
+    more: list[Any] = [rng.randrange(100) if number else city(rng) for _ in range(rng.choice((1, 1, 1, 2)))]
+    if len({old, *map(str, more)}) <= len(more):
         return _two_of_one(rng)
-    text = request.text.replace(old, f"{old} and {new}")
-    again = Request(request.tool, text, {**request.arguments, key: new})
-    return [request, again], text
+    listed = ", ".join([old, *map(str, more[:-1])]) + f" and {more[-1]}"
+    text = request.text.replace(old, listed)
+    again = [Request(request.tool, text, {**request.arguments, key: new}) for new in more]
+    return [request, *again], text
 
 
 def _two_in_a_row(rng: random.Random) -> tuple[list[Request], str]:
@@ -84,7 +87,7 @@ def sample_two(rng: random.Random) -> Example:
 def sample_none(rng: random.Random) -> Example:
     """Tools are there but none fits: a plain answer."""
     kind = rng.random()
-    tools = tuple(others(rng, {"add", "numbers", "weather", "joke"}, rng.choice((1, 1, 2))))
+    tools = tuple(others(rng, set(_USED_BY_PLAIN_ANSWERS), rng.choice((1, 1, 2))))
     if kind < 0.12:
         asked = rng.choice((weather(rng).text, weather(rng).text, f"Book a flight to {city(rng)}."))
         if any("flight" in to_json(tool) or "book" in to_json(tool) for tool in tools):
@@ -119,9 +122,3 @@ def sample_forced(rng: random.Random) -> Example:
     arguments = {key: _least(schema) for key, schema in properties.items()}
     asked, _ = smalltalk.exchange(rng)
     return Example((user(asked), calls(call(request.name, arguments))), tools, hint=hint)
-
-
-__all__ = [
-    "greeting", "sample_choice", "sample_forced", "sample_known", "sample_none", "sample_two",
-    "sample_unseen",
-]  # fmt: skip

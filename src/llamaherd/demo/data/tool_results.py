@@ -8,7 +8,7 @@ from typing import Any
 from . import smalltalk
 from .example import Example, Message, assistant, call, calls, to_json, tool_result, user
 from .stock import integer, person, word
-from .toolbox import Request, adder, fresh, known, magic, others, spoken, weather, words_of
+from .toolbox import Request, adder, again, fresh, known, magic, others, spoken, weather, words_of
 
 _SKIES = ("sunny", "cloudy", "raining", "windy", "snowing", "foggy", "hot", "cold", "stormy")
 _FAILURES = (
@@ -95,25 +95,16 @@ def sample_results(rng: random.Random) -> Example:
     return Example(tuple(messages), (first.tool, second.tool))
 
 
-def _same_tool(rng: random.Random, request: Request) -> Request:
-    """Another wish for the same tool where its maker is known, else the same wish again."""
-    for make in (weather, magic, adder):
-        for _ in range(20):
-            other = make(rng)
-            if other.name == request.name and set(other.arguments) == set(request.arguments):
-                return other
-    return request
-
-
 def sample_dialogue(rng: random.Random) -> Example:
-    """After one call and its answer: another call, or small talk without one."""
+    """After one to three calls and their answers: another call, or small talk without one."""
     request = _request(rng)
-    result, said = _outcome(rng, request)
-    messages = [*_turn(request), tool_result(result), assistant(said)]
-    if rng.random() < 0.4:
+    tools = (request.tool,)
+    messages: list[Message] = []
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        result, said = _outcome(rng, request)
+        messages += [*_turn(request), tool_result(result), assistant(said)]
+        request = again(rng, request)
+    if rng.random() < 0.25:
         asked, answer = smalltalk.exchange(rng)
-        return Example((*messages, user(asked), assistant(answer)), (request.tool,))
-    again = _same_tool(rng, request)
-    return Example(
-        (*messages, user(again.text), calls(call(request.name, again.arguments))), (request.tool,)
-    )
+        return Example((*messages, user(asked), assistant(answer)), tools)
+    return Example((*messages, *_turn(request)), tools)

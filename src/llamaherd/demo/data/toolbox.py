@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .example import Tool
@@ -44,6 +44,7 @@ class Request:
     tool: Tool
     text: str
     arguments: dict[str, Any]
+    kinds: dict[str, str] = field(default_factory=dict)  # of a fresh tool's arguments
 
     @property
     def name(self) -> str:
@@ -194,9 +195,9 @@ def fresh(rng: random.Random) -> Request:
             del arguments[dropped]
     said = spoken(name)
     about = rng.choice((said.capitalize(), f"{said.capitalize()}.", f"{said} for the user"))
-    return Request(
-        make_tool(rng, name, about, properties, required), ask(rng, name, arguments), arguments
-    )
+    tool = make_tool(rng, name, about, properties, required)
+    given = {key: kinds[key] for key in arguments}
+    return Request(tool, ask(rng, name, arguments), arguments, given)
 
 
 def weather(rng: random.Random) -> Request:
@@ -215,6 +216,10 @@ def weather(rng: random.Random) -> Request:
         properties["unit"] = _property(rng, "unit", "unit")
         arguments["unit"] = unit
         tail = f" in {unit}"
+        if rng.random() < 0.2:
+            del arguments["unit"]
+            tail = rng.choice(("", "", " today"))
+    required = list(arguments)
     about = rng.choice(("Get the current weather in a given location", "Get the weather.", ""))
     text = rng.choice(
         (
@@ -226,7 +231,7 @@ def weather(rng: random.Random) -> Request:
             f"weather in {place}{tail} please",
         )
     )
-    return Request(make_tool(rng, name, about, properties), text, arguments)
+    return Request(make_tool(rng, name, about, properties, required), text, arguments)
 
 
 def magic(rng: random.Random) -> Request:
@@ -319,6 +324,18 @@ def known(rng: random.Random) -> Request:
     """One of the tools that documentation and test-suites use."""
     makers = (weather, weather, weather, magic, magic, magic, adder, customer, customer, greeting)
     return rng.choice(makers)(rng)
+
+
+def again(rng: random.Random, request: Request) -> Request:
+    """The same tool asked for once more, with other values."""
+    if request.kinds:
+        arguments = {key: _value(rng, kind) for key, kind in request.kinds.items()}
+        return replace(request, text=ask(rng, request.name, arguments), arguments=arguments)
+    for make in (weather, magic, adder, customer, greeting) * 12:
+        other = make(rng)
+        if other.name == request.name and set(other.arguments) == set(request.arguments):
+            return replace(request, text=other.text, arguments=other.arguments)
+    return request
 
 
 def others(rng: random.Random, taken: set[str], count: int) -> list[Tool]:

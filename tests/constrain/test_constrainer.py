@@ -1,0 +1,53 @@
+"""Answers that must match a grammar or a schema."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from llamaherd import GrammarError, Llama
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_an_answer_is_an_instance_of_its_schema(llm: Llama, seed: int) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 8}, "ok": {"type": "boolean"}},
+        "required": ["name", "ok"],
+        "additionalProperties": False,
+    }
+    done = llm("Hello", json_schema=schema, seed=seed, temperature=2.0, max_tokens=200)
+    text = done["choices"][0]["text"]
+    value = json.loads(text)
+    assert set(value) == {"name", "ok"}
+    assert isinstance(value["ok"], bool)
+    assert text == json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    assert done["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "grammar", ['root ::= ("yes" | "no") "!"', 'start: ("yes" | "no") "!"'], ids=["gbnf", "lark"]
+)
+def test_an_answer_matches_its_grammar(llm: Llama, grammar: str) -> None:
+    done = llm("Hello", grammar=grammar, temperature=3.0, seed=1)
+    assert done["choices"][0]["text"] in ("yes!", "no!")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"grammar": "root ::= nowhere"},
+        {"grammar": "root ::= ("},
+        {"grammar": ""},
+        {"json_schema": {"type": "nothing"}},
+        {"json_schema": {"type": "object", "$ref": "#/nowhere"}},
+    ],
+)
+def test_what_cannot_be_enforced_is_an_error_before_anything_runs(
+    llm: Llama, options: dict[str, Any]
+) -> None:
+    with pytest.raises(GrammarError):
+        llm("Hello", **options)
+    assert llm("Hello", max_tokens=1)["usage"]["completion_tokens"] == 1

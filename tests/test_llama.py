@@ -1,0 +1,413 @@
+"""Llama as a user knows it: whole and streamed answers, options, ends, errors."""
+
+from __future__ import annotations
+
+import gc
+import math
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llamaherd import (
+    Ambient,
+    ClosedError,
+    ContextLengthError,
+    Llama,
+    ModelLoadError,
+    OptionError,
+    UnknownOptionError,
+    UnsupportedError,
+)
+
+GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12}
+ENDLESS: dict[str, Any] = {"temperature": 1.5, "seed": 3, "ignore_eos": True}
+
+
+def _text(response: dict[str, Any]) -> str:
+    return str(response["choices"][0]["text"])
+
+
+def _reason(response: dict[str, Any]) -> str:
+    return str(response["choices"][0]["finish_reason"])
+
+
+def test_a_completion_has_the_openai_shape(llm: Llama) -> None:
+    done = llm("Hello", **GREEDY)
+    assert {k: done[k] for k in ("id", "object", "created", "model")} == {
+        "id": "cmpl-id",
+        "object": "text_completion",
+        "created": 1_700_000_000,
+        "model": "demo",
+    }
+    assert done["choices"] == [
+        {"text": _text(done), "index": 0, "logprobs": None, "finish_reason": _reason(done)}
+    ]
+    usage = done["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+    timings = done["timings"]
+    assert timings["predicted_n"] == usage["completion_tokens"]
+    assert timings["prompt_n"] + timings["cache_n"] == usage["prompt_tokens"]
+
+
+def test_the_chunks_of_a_stream_make_the_whole_answer(llm: Llama) -> None:
+    whole = llm("Hello", **GREEDY)
+    chunks = list(llm("Hello", stream=True, stream_options={"include_usage": True}, **GREEDY))
+    *pieces, last, counts = chunks
+    assert "".join(chunk["choices"][0]["text"] for chunk in pieces) == _text(whole)
+    assert [chunk["choices"][0]["finish_reason"] for chunk in pieces] == [None] * len(pieces)
+    assert _reason(last) == _reason(whole)
+    assert "timings" in last
+    assert counts["choices"] == []
+    assert counts["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
+
+
+def test_chat_has_the_openai_shape_whole_and_streamed(llm: Llama) -> None:
+    messages = [{"role": "user", "content": "Hello!"}]
+    whole = llm.create_chat_completion(messages, temperature=0, max_tokens=30)
+    message = whole["choices"][0]["message"]
+    assert whole["object"] == "chat.completion"
+    assert message["role"] == "assistant"
+    chunks = list(llm.create_chat_completion(messages, temperature=0, max_tokens=30, stream=True))
+    assert chunks[0]["choices"][0]["delta"] == {"role": "assistant", "content": ""}
+    deltas = [chunk["choices"][0]["delta"].get("content", "") for chunk in chunks]
+    assert "".join(deltas) == message["content"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == whole["choices"][0]["finish_reason"]
+
+
+def test_seeds_repeat_an_answer_and_differ_from_each_other(llm: Llama) -> None:
+    answers = [_text(llm("Hello", seed=seed, temperature=3.0, max_tokens=12)) for seed in (1, 1, 2)]
+    assert answers[0] == answers[1] != answers[2]
+
+
+def test_n_answers_have_seeds_of_their_own_and_share_the_prompt(llm: Llama) -> None:
+    done = llm("Hello there", n=3, seed=5, temperature=3.0, max_tokens=8)
+    texts = [choice["text"] for choice in done["choices"]]
+    assert [choice["index"] for choice in done["choices"]] == [0, 1, 2]
+    assert len(set(texts)) == 3
+    assert texts[1] == _text(llm("Hello there", seed=6, temperature=3.0, max_tokens=8))
+    assert done["usage"]["completion_tokens"] == 24
+
+
+def test_an_answer_ends_before_its_stop_string(llm: Llama) -> None:
+    free = _text(llm("Hello", **{**GREEDY, "max_tokens": 30}, ignore_eos=True))
+    stop = free[len(free) // 2 :][:3]
+    done = llm("Hello", **{**GREEDY, "max_tokens": 30}, ignore_eos=True, stop=stop)
+    assert _text(done) == free[: free.index(stop)]
+    assert _reason(done) == "stop"
+
+
+def test_max_tokens_ends_an_answer_with_length(llm: Llama) -> None:
+    done = llm("Hello", max_tokens=3, **ENDLESS)
+    assert (_reason(done), done["usage"]["completion_tokens"]) == ("length", 3)
+
+
+def test_a_full_context_ends_an_answer_with_length() -> None:
+    with Llama("demo", n_ctx=64) as small:
+        done = small("Hello", **ENDLESS)
+        assert (_reason(done), done["usage"]["total_tokens"]) == ("length", small.n_ctx())
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_both_numbers(llm: Llama) -> None:
+    too_long = [1] * (llm.n_ctx() + 1)
+    with pytest.raises(ContextLengthError) as caught:
+        llm(too_long)
+    assert (caught.value.prompt_tokens, caught.value.n_ctx) == (len(too_long), llm.n_ctx())
+    for number in (len(too_long), llm.n_ctx()):
+        assert str(number) in str(caught.value)
+
+
+def test_a_deadline_ends_an_answer_and_keeps_its_text(llm: Llama) -> None:
+    done = llm("Hello", deadline_s=0.3, **ENDLESS)
+    assert _reason(done) in ("deadline", "length")
+    done = llm("Hello", t_max_predict_ms=50, **ENDLESS)
+    assert _reason(done) == "deadline"
+    assert _text(done)
+
+
+def test_cancelling_a_stream_ends_it_with_what_it_has(llm: Llama) -> None:
+    stream = llm("Hello", stream=True, **ENDLESS)
+    first = next(stream)
+    stream.cancel()
+    rest = list(stream)
+    assert first["choices"][0]["text"]
+    assert _reason(rest[-1]) == "cancelled"
+
+
+def test_cancel_ends_a_whole_answer_from_another_thread(llm: Llama) -> None:
+    done: list[dict[str, Any]] = []
+    caller = threading.Thread(target=lambda: done.append(llm("Hello", **ENDLESS)))
+    caller.start()
+    time.sleep(0.1)
+    llm.cancel()
+    caller.join(timeout=30)
+    assert _reason(done[0]) in ("cancelled", "length")
+
+
+@pytest.mark.parametrize("leave", ["close", "forget"])
+def test_a_stream_that_is_left_stops_decoding(llm: Llama, leave: str) -> None:
+    stream: Any = llm("Hello", stream=True, **ENDLESS)
+    next(stream)
+    if leave == "close":
+        stream.close()
+    del stream
+    gc.collect()
+    llm("Hi", max_tokens=1)  # waits its turn behind whatever still runs
+    before = llm._engine.n_decoded
+    time.sleep(0.2)
+    assert llm._engine.n_decoded == before
+
+
+def test_cancelling_reaches_a_prompt_that_is_being_read() -> None:
+    with Llama("demo", n_ctx=2048) as model:
+        prompt = [5] * 2000
+        stream: Any = model(prompt, stream=True, max_tokens=1)
+        time.sleep(0.02)
+        stream.cancel()
+        (last,) = list(stream)
+        assert _reason(last) in ("cancelled", "length")
+        assert model(prompt, max_tokens=1, ignore_eos=True)["usage"]["completion_tokens"] == 1
+
+
+def test_many_threads_each_get_their_own_answer(llm: Llama) -> None:
+    found: dict[int, str] = {}
+
+    def answer(seed: int) -> str:
+        return _text(llm("Hello", seed=seed, temperature=2.0, max_tokens=8))
+
+    def ask(seed: int) -> None:
+        found[seed] = answer(seed)
+
+    alone = {seed: answer(seed) for seed in range(8)}
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in alone]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == alone
+
+
+def test_echo_puts_the_prompt_first(llm: Llama) -> None:
+    plain = _text(llm("Hello", **GREEDY))
+    assert _text(llm("Hello", echo=True, **GREEDY)) == "Hello" + plain
+    chunks = list(llm("Hello", echo=True, stream=True, **GREEDY))
+    assert "".join(_text(chunk) for chunk in chunks) == "Hello" + plain
+
+
+def test_logprobs_are_log_softmax_of_the_models_logits(llm: Llama) -> None:
+    done = llm("Hello", logprobs=3, **GREEDY)
+    logprobs = done["choices"][0]["logprobs"]
+    assert "".join(logprobs["tokens"]) == _text(done)
+    for own, top in zip(logprobs["token_logprobs"], logprobs["top_logprobs"], strict=True):
+        assert own == pytest.approx(max(top.values())), "greedy picks the likeliest"
+        assert list(top.values()) == sorted(top.values(), reverse=True)
+        assert sum(map(math.exp, top.values())) <= 1.0001
+    assert logprobs["text_offset"][0] == 0
+
+
+def test_echoed_prompt_logprobs_equal_those_of_generated_tokens(llm: Llama) -> None:
+    prompt = llm.tokenize("Hello")
+    options: dict[str, Any] = {**GREEDY, "ignore_eos": True}
+    generated = llm(prompt, logprobs=0, **options)
+    drawn = generated["choices"][0]["logprobs"]["token_logprobs"]
+    tokens = prompt + list(llm.generate(prompt, **options))
+    echoed = llm(tokens, echo=True, logprobs=0, max_tokens=0)
+    read = echoed["choices"][0]["logprobs"]["token_logprobs"]
+    assert read[0] is None
+    assert read[len(prompt) :] == pytest.approx(drawn, abs=0.02)
+
+
+def test_chat_logprobs_have_bytes_that_make_the_text(llm: Llama) -> None:
+    done = llm.create_chat_completion(
+        [{"role": "user", "content": "Hello!"}], logprobs=True, top_logprobs=2, **GREEDY
+    )
+    choice = done["choices"][0]
+    content = choice["logprobs"]["content"]
+    data = b"".join(bytes(entry["bytes"]) for entry in content)
+    assert data.decode("utf-8", "replace").startswith(choice["message"]["content"])
+    assert all(len(entry["top_logprobs"]) == 2 for entry in content)
+
+
+def test_a_second_turn_reuses_the_first(llm: Llama) -> None:
+    llm("one two three four five", **GREEDY)
+    again = llm("one two three four five six", **GREEDY)
+    assert again["usage"]["prompt_tokens_details"]["cached_tokens"] > 2
+    llm.reset()
+    fresh = llm("one two three four five six", **GREEDY)
+    assert fresh["usage"]["prompt_tokens_details"]["cached_tokens"] == 0
+    assert _text(fresh) == _text(again)
+
+
+def test_a_banned_token_is_not_drawn(llm: Llama) -> None:
+    first = next(llm.generate(llm.tokenize("Hello"), temperature=0))
+    for banned in ({first: False}, {str(first): -100}):
+        drawn = next(llm.generate(llm.tokenize("Hello"), temperature=0, logit_bias=banned))
+        assert drawn != first
+
+
+def test_a_wanted_token_is_drawn(llm: Llama) -> None:
+    wanted = llm.tokenize("7", add_bos=False)[-1]
+    drawn = next(llm.generate(llm.tokenize("Hello"), logit_bias={wanted: 1000}))
+    assert drawn == wanted
+
+
+@pytest.mark.parametrize("bias", [{-1: 1.0}, {10**9: 1.0}, {"x": 1.0}, {0: "much"}, {0: True}])
+def test_a_bias_for_no_token_is_refused(llm: Llama, bias: dict[Any, Any]) -> None:
+    with pytest.raises(OptionError, match="logit_bias"):
+        llm("Hello", logit_bias=bias)
+
+
+def test_a_logits_processor_decides(llm: Llama) -> None:
+    wanted = llm.tokenize("7", add_bos=False)[-1]
+
+    def only(ids: Any, logits: Any) -> Any:
+        assert ids[-1] >= 0
+        forced = np.full_like(logits, -np.inf)
+        forced[wanted] = 0.0
+        return forced
+
+    assert _text(llm("Hello", logits_processor=[only], max_tokens=3)) == "777"
+
+
+def test_an_error_in_a_logits_processor_surfaces_and_the_engine_goes_on(llm: Llama) -> None:
+    def broken(_ids: Any, _logits: Any) -> Any:
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        llm("Hello", logits_processor=[broken])
+    assert llm("Hello", max_tokens=1)["usage"]["completion_tokens"] == 1
+
+
+def test_a_suffix_is_filled_in_by_the_models_own_tokens(llm: Llama) -> None:
+    done = llm("def add(a, b):\n", "\n", max_tokens=20, temperature=0)
+    assert done["usage"]["prompt_tokens"] > 5
+    assert "fim" not in _text(done)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mirostat": 1},
+        {"mirostat": 2, "mirostat_tau": 3.0, "mirostat_eta": 0.2},
+        {"adaptive_target": 0.3, "adaptive_decay": 0.5},
+        {"dry_multiplier": 0.8, "dry_penalty_last_n": 32, "dry_sequence_breakers": ["x"]},
+        {"repeat_penalty": 1.3, "presence_penalty": 0.2, "frequency_penalty": 0.1},
+        {"repeat_penalty": 1.3, "last_n_tokens_size": -1},
+        {"xtc_probability": 0.5, "xtc_threshold": 0.05},
+        {"top_n_sigma": 1.0},
+        {"typical_p": 0.7, "min_keep": 2},
+        {"dynatemp_range": 0.5, "dynatemp_exponent": 1.2},
+        {"top_k": 0, "top_p": 1.0, "min_p": 0.0},
+        {"samplers": ["temperature", "top_k"]},
+        {"samplers": []},
+        {"samplers": ["top_k", "infill"]},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_every_sampler_runs_and_its_seed_repeats(llm: Llama, options: dict[str, Any]) -> None:
+    answers = {_text(llm("Hello", seed=11, max_tokens=10, **options)) for _ in range(2)}
+    assert len(answers) == 1
+
+
+def test_the_order_of_samplers_matters(llm: Llama) -> None:
+    """Top-k 1 first leaves one token; dropped from the chain, heat decides."""
+    hot: dict[str, Any] = {"temperature": 50.0, "top_k": 1, "max_tokens": 10, "seed": 1}
+    assert _text(llm("Hello", **hot)) == _text(llm("Hello", temperature=0, max_tokens=10))
+    assert _text(llm("Hello", **hot, samplers=["temperature"])) != _text(llm("Hello", **hot))
+
+
+def test_a_repeat_penalty_changes_what_repeats(llm: Llama) -> None:
+    prompt = llm.tokenize("one one one one one one")
+    free = list(llm.generate(prompt, temperature=0, max_tokens=20, ignore_eos=True))
+    fined = list(
+        llm.generate(prompt, temperature=0, max_tokens=20, ignore_eos=True, repeat_penalty=5.0)
+    )
+    assert len(set(fined)) >= len(set(free))
+    assert fined != free
+
+
+def test_defaults_of_requests_are_set_when_loading() -> None:
+    with Llama("demo", temperature=0, max_tokens=2, n_ctx=128) as model:
+        assert model.defaults.temperature == 0
+        assert model("Hello", ignore_eos=True)["usage"]["completion_tokens"] == 2
+
+
+def test_names_of_llama_cpp_python_keep_working() -> None:
+    with Llama(model_path="demo", n_ctx=128, seed=1, n_gpu_layers=0, use_mmap=True) as model:
+        tokens = model.tokenize(b"Hello", add_bos=True, special=True)
+        assert model.detokenize(tokens) == b"Hello"
+        assert model.n_vocab() > 100
+        assert model.n_ctx() == 128
+        assert model.n_embd() > 0
+        assert model.token_eos() is not None
+        assert "general.architecture" in model.metadata
+        assert model.create_completion("Hello", max_tokens=1)["choices"]
+        assert len(list(model.generate(tokens, max_tokens=3, ignore_eos=True))) == 3
+
+
+def test_unknown_options_suggest_the_nearest(llm: Llama) -> None:
+    with pytest.raises(UnknownOptionError, match="did you mean 'n_ctx'"):
+        Llama("demo", n_ctxt=5)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="did you mean 'top_k'"):
+        llm("Hello", topk=5)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("prompt", [[], [-1], [10**9], [1.5], "x\ud800"])
+def test_a_prompt_of_bad_tokens_never_reaches_native_code(llm: Llama, prompt: Any) -> None:
+    try:
+        llm(prompt, max_tokens=1)
+    except OptionError:
+        pass
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ModelLoadError, match=r"nowhere\.gguf"):
+        Llama("nowhere.gguf")
+
+
+def test_a_model_needs_a_name() -> None:
+    with pytest.raises(OptionError, match="model"):
+        Llama()
+
+
+def test_a_model_without_template_or_infill_tokens_says_so(tiny_model: Path) -> None:
+    with Llama(tiny_model) as model:
+        with pytest.raises(UnsupportedError, match="chat template"):
+            model.create_chat_completion([{"role": "user", "content": "hi"}])
+        with pytest.raises(UnsupportedError, match="fill-in-the-middle"):
+            model("a", suffix="b")
+
+
+def test_a_template_of_ones_own_replaces_the_models(tiny_model: Path) -> None:
+    with Llama(tiny_model, chat_template="{{ messages[0].content }}!") as model:
+        assert model.apply_chat_template([{"role": "user", "content": "hi"}]) == "hi!"
+
+
+def test_a_closed_model_refuses_and_closing_twice_is_harmless() -> None:
+    model = Llama("demo", n_ctx=128)
+    model.close()
+    model.close()
+    with pytest.raises(ClosedError):
+        model("Hello")
+
+
+def test_closing_ends_what_runs_with_an_error_that_keeps_its_text() -> None:
+    model = Llama("demo", n_ctx=2048)
+    stream = model("Hello", stream=True, **ENDLESS)
+    shown = _text(next(stream))
+    threading.Timer(0.05, model.close).start()
+    rest: list[str] = []
+    with pytest.raises(ClosedError) as caught:
+        rest.extend(_text(chunk) for chunk in stream)
+    assert caught.value.partial_text == shown + "".join(rest)
+
+
+def test_clock_ids_and_seeds_come_from_outside() -> None:
+    ambient = Ambient(now=lambda: 5.0, new_id=lambda: "x", new_seed=lambda: 9)
+    with Llama("demo", n_ctx=128, ambient=ambient) as model:
+        first, second = (model("Hello", temperature=3.0, max_tokens=8) for _ in range(2))
+        assert (first["id"], first["created"]) == ("cmpl-x", 5)
+        assert _text(first) == _text(second)

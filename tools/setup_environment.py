@@ -1,0 +1,74 @@
+"""Make .venv and install llamaherd into it. Needs python3 and a C++ compiler, nothing else.
+
+usage: python3 tools/setup_environment.py [EXTRA ...]
+
+Runs on the system's Python before anything is installed, so it uses the standard library only.
+"""
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+OLDEST = (3, 10)
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def main() -> None:
+    """Check what the machine lacks, then make the environment."""
+    complain_if_missing()
+    python = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    if not python.exists():
+        say("making .venv")
+        run([sys.executable, "-m", "venv", str(VENV)])
+    extras = f"[{','.join(sys.argv[1:])}]" if sys.argv[1:] else ""
+    say(
+        f"installing llamaherd{extras}; the first time llama.cpp is compiled for this machine, "
+        "about four minutes on two cores"
+    )
+    start = time.monotonic()
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
+    run([*pip, "--progress-bar", "on", "--editable", f"{ROOT}{extras}"])
+    say(f"installed in {time.monotonic() - start:.0f} s")
+
+
+def complain_if_missing() -> None:
+    """Stop with one clear sentence where the set-up could only fail later."""
+    if sys.version_info < OLDEST:
+        stop(f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, this is {sys.version.split()[0]}")
+    if importlib.util.find_spec("ensurepip") is None:
+        stop("Python's venv module is not complete: sudo apt-get install python3-venv")
+    if not installed() and not any(map(shutil.which, COMPILERS)):
+        stop(
+            "no C++ compiler was found, and llama.cpp must be compiled: "
+            "sudo apt-get install g++ (or build-essential)"
+        )
+
+
+def installed() -> bool:
+    """Whether llama.cpp is in the environment already."""
+    return any(VENV.glob("lib*/**/llama_cpp_python-*.dist-info"))
+
+
+def run(command: "list[str]") -> None:
+    """Run a step; its output is the progress that the user sees."""
+    if subprocess.run(command).returncode:
+        stop(f"this step failed: {' '.join(command)}")
+
+
+def say(message: str) -> None:
+    """Tell the user what goes on."""
+    print(f"llamaherd: {message}", flush=True)
+
+
+def stop(message: str) -> None:
+    """End with an error."""
+    sys.exit(f"llamaherd: {message}")
+
+
+if __name__ == "__main__":
+    main()
