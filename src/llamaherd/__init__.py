@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from llamaherd.ambient import Ambient
-from llamaherd.completion import CompletionStream
 from llamaherd.errors import (
     ChatTemplateError,
     ClosedError,
@@ -19,8 +20,11 @@ from llamaherd.errors import (
     UnknownOptionError,
     UnsupportedError,
 )
-from llamaherd.llama import Llama
 from llamaherd.params import ContextParams, ModelParams, SamplingParams
+
+if TYPE_CHECKING:
+    from llamaherd.completion import CompletionStream
+    from llamaherd.llama import Llama
 
 __version__ = "0.1.0"
 
@@ -45,3 +49,16 @@ __all__ = [
     "UnknownOptionError",
     "UnsupportedError",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Llama brings NumPy and Jinja2 with it; whoever only wants an error's name need not wait."""
+    if name == "Llama":
+        from llamaherd.llama import Llama
+
+        return Llama
+    if name == "CompletionStream":
+        from llamaherd.completion import CompletionStream
+
+        return CompletionStream
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
 def _new_id() -> str:
-    return secrets.token_hex(12)
+    return os.urandom(12).hex()
 
 
 def _new_seed() -> int:
-    return secrets.randbelow(2**32 - 1)
+    return int.from_bytes(os.urandom(8), "big") % (2**32 - 1)
 
 
 @dataclass(frozen=True)

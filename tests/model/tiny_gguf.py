@@ -27,6 +27,7 @@ class Typed:
 
 TYPES = {"B": 0, "b": 1, "H": 2, "h": 3, "I": 4, "i": 5, "f": 6, "?": 7, "Q": 10, "q": 11, "d": 12}
 STRING, ARRAY = 8, 9
+NO_STRINGS: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Writer:
             self.item(value)
 
     def array(self, values: list[object]) -> None:
-        self.number("i", _kind(values[0]) if values else TYPES["i"])
+        self.number("i", _kind(values[0]) if values else STRING)
         self.number("Q", len(values))
         for value in values:
             self.item(value)

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llamaherd.cli.console import AnswerWriter, remark
-from llamaherd.completion import CompletionStream
+
+if TYPE_CHECKING:
+    from llamaherd.completion import CompletionStream
 
 Chunk = dict[str, Any]
 
@@ -71,12 +73,13 @@ def on_interrupt(act: Callable[[], None]) -> Iterator[None]:
     """Let the first Ctrl-C call ``act``; a second one raises KeyboardInterrupt.
 
     The iteration goes on meanwhile, so that the last chunk still arrives: KeyboardInterrupt out of
-    the middle of it would lose what came. Only the main thread can do this; others change nothing.
+    the middle of it would lose what came. Only the main thread can do this; others change nothing,
+    nor does a process that was started to ignore Ctrl-C.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 
 from llamaherd.cli.answer import show_statistics
-from llamaherd.cli.console import on_terminal, prompt_from
+from llamaherd.cli.console import NO_PROMPT, MisuseError, on_terminal, prompt_from
 from llamaherd.cli.conversation import Conversation
 from llamaherd.cli.flags import FLAGS, OptionalModel, Options, refuse, takes_options
 from llamaherd.errors import UnsupportedError
-from llamaherd.llama import Llama
 
 
 @takes_options(*FLAGS)
@@ -40,12 +39,14 @@ def chat(
     With -p or a piped stdin it answers once. Else it is a conversation with history (arrow keys),
     several lines (Alt-Enter, or a backslash at the end), Ctrl-C to stop an answer, Ctrl-D to leave.
     """
+    from llamaherd.llama import Llama
+
     refuse(options, n="a conversation has one answer", n_probs="only text is shown")
     question = prompt_from(prompt)
     if question is not None and not question.strip():
-        raise typer.BadParameter("there is no prompt: give one by -p or on stdin")
+        raise MisuseError(NO_PROMPT)
     template = None if chat_template is None else chat_template.read_text("utf-8")
-    with Llama(model, chat_template=template, verbose=verbose, **options) as llm:  # type: ignore[misc]
+    with Llama(model, chat_template=template, verbose=verbose, **options) as llm:
         if template is None and "default" not in llm.model.chat_templates:
             raise UnsupportedError(
                 f"{llm.model_path} has no chat template: pass one by --chat-template, or use "

@@ -9,9 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from llamaherd.cli.answer import show_answer, show_statistics
-from llamaherd.cli.console import prompt_from
-from llamaherd.cli.flags import FLAGS, OptionalModel, Options, gather, refuse, takes_options
-from llamaherd.llama import Llama
+from llamaherd.cli.console import NO_PROMPT, MisuseError, prompt_from
+from llamaherd.cli.flags import FLAGS, OptionalModel, Options, refuse, takes_options
 
 
 @takes_options(*FLAGS)
@@ -40,10 +39,12 @@ def complete(
 
     The prompt may name special tokens. One newline at the end of a piped prompt is dropped.
     """
+    from llamaherd.llama import Llama
+
     refuse(options, n="one text is shown", n_probs="only text is shown")
     text = prompt_from(prompt)
     if text is None:
-        raise typer.BadParameter("there is no prompt: give one by -p or on stdin")
+        raise MisuseError(NO_PROMPT)
     options = {**options, **_constraints(grammar, json_schema, options)}
     with Llama(model, verbose=verbose, **options) as llm:
         stream = llm.create_completion(text, suffix, echo=echo, stream=True)
@@ -61,11 +62,14 @@ def _constraints(grammar: Path | None, json_schema: Path | None, options: Option
     if json_schema is not None:
         found["json_schema"] = _json(json_schema)
     refuse(options, **dict.fromkeys(found, "a file is given"))
-    return gather(found, ())
+    return found
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text("utf-8"))
+        schema = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise typer.BadParameter(f"{path} is not JSON: {error}") from None
+        raise MisuseError(f"{path} is not JSON: {error}") from None
+    if not isinstance(schema, dict):  # null would mean "no constraint" further down
+        raise MisuseError(f"{path} is not a JSON schema: expected an object")
+    return schema

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from typing import IO, TYPE_CHECKING, Any
-
-import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+NO_PROMPT = "there is no prompt: give one by -p or on stdin"
 PIPE_WIDTH = 120  # columns of a table that goes to a file
 
 # What a model writes is not to be trusted with the terminal: no escape sequences, no carriage
 # returns that overwrite what was written before.
-_UNSAFE = {i: "\N{REPLACEMENT CHARACTER}" for i in (*range(0x20), 0x7F, *range(0x80, 0xA0))}
+_UNSAFE = dict.fromkeys((*range(0x20), 0x7F, *range(0x80, 0xA0)), "\N{REPLACEMENT CHARACTER}")
 _SAFE = {**_UNSAFE, ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
+
+
+class MisuseError(Exception):
+    """A command line that makes no sense; the program says so and ends with exit code 2."""
 
 
 def on_terminal(stream: IO[str]) -> bool:
@@ -59,22 +63,29 @@ def remark(message: str) -> None:
 
 
 def prompt_from(given: str | None) -> str | None:
-    """The prompt given, else what is piped in, less one newline at its end; None: neither."""
-    if given is not None:
+    """The prompt given, else what is piped in, less one newline at its end; None: neither.
+
+    Raises:
+        MisuseError: nothing is piped in, or no UTF-8 text.
+    """
+    if given is not None or on_terminal(sys.stdin):
         return given
-    return None if on_terminal(sys.stdin) else piped_text().removesuffix("\n")
+    text = piped_text().removesuffix("\n")
+    if not text:
+        raise MisuseError(NO_PROMPT)
+    return text
 
 
 def piped_text() -> str:
     """All of stdin.
 
     Raises:
-        typer.BadParameter: it is not UTF-8.
+        MisuseError: it is not UTF-8.
     """
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
-        raise typer.BadParameter(f"stdin is not UTF-8 text: {error.reason}") from None
+        raise MisuseError(f"stdin is not UTF-8 text: {error.reason}") from None
 
 
 def console() -> Console:
@@ -101,10 +112,7 @@ def print_json(value: Any) -> None:
 
 def human_bytes(size: float) -> str:
     """A size as people read it: 1.5 GiB."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            break
-        size /= 1024
-    else:
-        unit = "TiB"
-    return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
+    if size < 1024:
+        return f"{size:.0f} bytes"
+    power = min(int(math.log(size, 1024)), 4)
+    return f"{size / 1024**power:.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from llamaherd.cli.answer import Answer, show_answer
-from llamaherd.llama import Llama
+
+if TYPE_CHECKING:
+    from llamaherd.llama import Llama
 
 Message = dict[str, str]
 

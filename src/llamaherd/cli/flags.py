@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from llamaherd.cli.console import MisuseError
 from llamaherd.errors import OptionError
 from llamaherd.params import ContextParams, ModelParams, Params, SamplingParams, split_options
 
@@ -37,9 +38,7 @@ KINDS: tuple[type[Params], ...] = (ModelParams, ContextParams, SamplingParams)
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A GGUF file, or `demo`.", show_default=False)
 ]
-OptionalModel = Annotated[
-    str, typer.Argument(metavar="[MODEL]", help="A GGUF file, or `demo`, the default.")
-]
+OptionalModel = Annotated[str, typer.Argument(metavar="MODEL", help="A GGUF file, or `demo`.")]
 Assignments = Annotated[
     list[str] | None,
     typer.Option(
@@ -97,7 +96,7 @@ def refuse(options: Options, **why: str) -> None:
 def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise typer.BadParameter(f"-o {text}: expected NAME=VALUE")
+        raise MisuseError(f"-o {text}: expected NAME=VALUE")
     try:
         return name.strip(), json.loads(value)
     except ValueError:
@@ -130,9 +129,7 @@ def _declaration(name: str) -> tuple[Field[Any], Any]:
 def _flag(declared: tuple[Field[Any], Any]) -> Any:
     spec, hint = declared
     number = (typing.get_args(hint) or (hint,))[0]
-    default = False if spec.default is None else str(spec.default)
+    default = "" if spec.default is None else f" Default: {spec.default}."
     doc = spec.metadata["doc"].replace("None or ", "").replace("None:", "default:")
-    option = typer.Option(
-        *FLAGS[spec.name], help=f"{doc[0].upper()}{doc[1:]}.", show_default=default
-    )
-    return Annotated[number | None, option]
+    text = f"{doc[0].upper()}{doc[1:]}.{default}"
+    return Annotated[number | None, typer.Option(*FLAGS[spec.name], help=text)]

@@ -1,7 +1,7 @@
 """The program: its commands, its exit codes, and how errors look.
 
-Exit codes: 0 done, 1 it failed, 2 it was asked for something that makes no sense, 130 interrupted,
-141 the reader of a pipe went away.
+Exit codes: 0 done, 1 it failed (or the reader of a pipe went away, which is silent), 2 it was asked
+for something that makes no sense, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ import llamaherd
 from llamaherd.cli.bench import bench
 from llamaherd.cli.chat import chat
 from llamaherd.cli.complete import complete
-from llamaherd.cli.console import complain
+from llamaherd.cli.console import MisuseError, complain
 from llamaherd.cli.doctor import doctor
 from llamaherd.cli.info import info
 from llamaherd.cli.tokenize import tokenize
 from llamaherd.errors import LlamaHerdError, OptionError, UnknownOptionError
 
-FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 # Click's exceptions, or those of Typer's own copy of Click: only BadParameter is public in both.
+_UsageError: type[Exception]
+_ClickError: type[Exception]
 _UsageError, _ClickError = typer.BadParameter.__mro__[1:3]
 
 app = typer.Typer(
     name="llamaherd",
     help="Run GGUF models with llama.cpp. MODEL is a path, or `demo` for the bundled one.",
-    no_args_is_help=True,
     rich_markup_mode=None,  # plain help: it pipes, and takes no time
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -63,15 +64,19 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a character that the terminal lacks is a "?"
             stream.reconfigure(errors="replace")
     status = main(sys.argv[1:])
-    _flush(status)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = _pipe_closed()
     sys.exit(status)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command line; returns the exit code and raises nothing that a user can cause."""
     try:
-        return app(args=list(arguments), prog_name="llamaherd", standalone_mode=False) or 0
-    except (OptionError, UnknownOptionError) as error:
+        words = list(arguments) or ["--help"]
+        return app(args=words, prog_name="llamaherd", standalone_mode=False) or 0
+    except (MisuseError, OptionError, UnknownOptionError) as error:
         complain(str(error))
         return MISUSED
     except LlamaHerdError as error:
@@ -92,21 +97,12 @@ def _misused(error: BaseException) -> int:
     """Click's message on one line, and where the right usage is written down."""
     context = getattr(error, "ctx", None)
     message = getattr(error, "format_message", error.__str__)().rstrip(".")
-    if not message:  # no arguments at all: Click has shown the help
-        return MISUSED
     path = context.command_path if context else "llamaherd"
     complain(f"{' '.join(message.split())} (see `{path} --help`)")
     return MISUSED if isinstance(error, _UsageError) else FAILED
 
 
-def _flush(status: int) -> None:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        sys.exit(_pipe_closed())
-
-
 def _pipe_closed() -> int:
     """Let the interpreter's last flush go nowhere (docs.python.org: note on SIGPIPE)."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return PIPE_CLOSED
+    return FAILED

@@ -34,14 +34,14 @@ def talk(conversation: Conversation) -> None:
     while True:
         try:
             text = session.prompt(PROMPT).strip()
-        except KeyboardInterrupt:  # clears the line, as in a shell
+            if text in ("/exit", "/quit"):
+                return
+            if text:
+                respond(conversation, text)
+        except KeyboardInterrupt:  # clears the line as in a shell; never ends the program
             continue
         except EOFError:
             return
-        if text in ("/exit", "/quit"):
-            return
-        if text:
-            respond(conversation, text)
 
 
 def respond(conversation: Conversation, text: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llamaherd.cli.console import console, on_terminal, plain_table
+from llamaherd.cli.console import MisuseError, console, on_terminal, plain_table
 from llamaherd.cli.flags import ModelArgument
-from llamaherd.model import Model, Vocab
 from llamaherd.params import ModelParams
+
+if TYPE_CHECKING:
+    from llamaherd.model import Vocab
 
 
 def tokenize(
@@ -32,8 +34,10 @@ def tokenize(
     A table on a terminal, else a line for each token: its id, a tab, its escaped piece. Loads the
     vocabulary only.
     """
+    from llamaherd.model import Model
+
     if ids and count:
-        raise typer.BadParameter("--ids or --count, not both")
+        raise MisuseError("--ids or --count, not both")
     data = _text(text)
     with Model(model, ModelParams(vocab_only=True)) as loaded:
         tokens = loaded.vocab.tokenize(data, add_special=bos, parse_special=special)
@@ -49,7 +53,7 @@ def _text(given: str | None) -> bytes:
     if given is not None:
         return given.encode("utf-8", "surrogateescape")  # as the shell gave it
     if on_terminal(sys.stdin):
-        raise typer.BadParameter("there is no text: give TEXT, or pipe it in")
+        raise MisuseError("there is no text: give TEXT, or pipe it in")
     return sys.stdin.buffer.read()
 
 

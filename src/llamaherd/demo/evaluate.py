@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.progress import track
 
 from llamaherd import Llama
@@ -34,39 +35,22 @@ class Miss:
 
 
 def llamaherd_generate(llm: Any, max_tokens: int = 160) -> Generate:
-    """Chat, completion after a hint, or fill-in-the-middle, whatever the example needs."""
+    """Fill-in-the-middle, or the model's own template with the hint behind it."""
 
     def generate(example: Example) -> str:
-        if example.fim is not None:
-            prefix, suffix, _ = example.fim
-            answer = llm.create_completion(
-                prefix, suffix=suffix, max_tokens=max_tokens, temperature=0
-            )
-            return str(answer["choices"][0]["text"])
-        if example.hint:
-            prompt, _ = prompt_and_answer(example)
-            tokens = llm.tokenize(prompt, add_bos=False, special=True)
-            answer = llm.create_completion(tokens, max_tokens=max_tokens, temperature=0)
-            return str(answer["choices"][0]["text"])
-        answer = llm.create_chat_completion(
-            list(example.messages[:-1]),
-            tools=list(example.tools) or None,
-            max_tokens=max_tokens,
-            temperature=0,
-        )
-        return _as_text(answer["choices"][0]["message"])
+        prompt, suffix = _prompt(llm, example)
+        answer = llm.create_completion(prompt, suffix=suffix, max_tokens=max_tokens, temperature=0)
+        return str(answer["choices"][0]["text"])
 
     return generate
 
 
-def _as_text(message: dict[str, Any]) -> str:
-    """The answer in the template's own words, also where tool calls came back parsed."""
-    blocks = [
-        f'<tool_call>\n{{"name": {json.dumps(call["function"]["name"])}, '
-        f'"arguments": {call["function"]["arguments"]}}}\n</tool_call>'
-        for call in message.get("tool_calls") or []
-    ]
-    return "\n".join([message["content"]] * bool(message.get("content")) + blocks)
+def _prompt(llm: Any, example: Example) -> tuple[str | list[int], str | None]:
+    """(prompt, suffix); a chat's prompt as tokens, the markers among them."""
+    if example.fim is not None:
+        return example.fim[0], example.fim[1]
+    chat = llm.apply_chat_template(example.messages[:-1], tools=example.tools or None)
+    return llm.tokenize(chat + example.hint, add_bos=False, special=True), None
 
 
 def _calls(text: str) -> list[Any] | None:
@@ -88,7 +72,9 @@ def same_answer(expected: str, got: str) -> bool:
 
 def misses(skill: str, generate: Generate, draws: int) -> Iterator[Miss]:
     """The draws of a skill that were answered wrongly."""
-    for index in track(range(draws), skill, transient=True):
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    for index in track(range(draws), skill, console=console, transient=True, disable=quiet):
         example = held_out(skill, index)
         prompt, expected = prompt_and_answer(example)
         got = generate(example)

@@ -21,21 +21,27 @@ def orthogonalise(stack: Tensor, rounds: int = 5) -> Tensor:
     return stack
 
 
-class Muon(torch.optim.Optimizer):
+def _by_shape(weights: Iterable[Tensor]) -> Iterable[list[Tensor]]:
+    """Matrices whose shapes are equal, or each other's transpose, together."""
+    shapes: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
+    for weight in weights:
+        rows, columns = weight.shape
+        shapes[(min(rows, columns), max(rows, columns))].append(weight)
+    return shapes.values()
+
+
+class Muon(torch.optim.Optimizer):  # type: ignore[misc]
     """Matrices of one shape are orthogonalised together; `lr` is the step's RMS-like size."""
 
     def __init__(self, weights: Iterable[Tensor], lr: float = 0.01, momentum: float = 0.95) -> None:
         super().__init__(list(weights), {"lr": lr, "momentum": momentum})
 
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        for group in self.param_groups:
-            shapes: dict[tuple[int, int], list[Tensor]] = defaultdict(list)
-            for weight in group["params"]:
-                rows, columns = weight.shape
-                shapes[(min(rows, columns), max(rows, columns))].append(weight)
-            for weights in shapes.values():
-                self._step_together(weights, group["lr"], group["momentum"])
+    def step(self, closure: Any = None) -> None:
+        assert closure is None
+        with torch.no_grad():
+            for group in self.param_groups:
+                for weights in _by_shape(group["params"]):
+                    self._step_together(weights, group["lr"], group["momentum"])
 
     def _direction(self, weight: Tensor, momentum: float) -> Tensor:
         assert weight.grad is not None

@@ -36,7 +36,7 @@ def _rotate(states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat((first * cos - second * sin, first * sin + second * cos), -1)
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         width, hidden = config.width, config.feed_forward
@@ -67,7 +67,7 @@ class Block(nn.Module):
         return states + self.down(functional.silu(self.gate(normed)) * self.up(normed))
 
 
-class Network(nn.Module):
+class Network(nn.Module):  # type: ignore[misc]
     """Token ids (batch, length) to logits (batch, length, vocabulary); embeddings are tied."""
 
     cos: Tensor

@@ -68,7 +68,7 @@ class Trainer:
     def _rate(self) -> float:
         start = min(1.0, (self.step + 1) / 100)
         end = min(1.0, (self.args.steps - self.step) / max(1, self.args.decay))
-        return min(start, end)
+        return float(min(start, end))
 
     def train_step(self) -> float:
         progress = min(1.0, max(0.0, (self.step - 300) / self.args.warm_up))
@@ -78,7 +78,7 @@ class Trainer:
         loss.backward()
         self._update()
         self.step += 1
-        return float(loss.detach())
+        return float(loss.item())
 
     def _update(self) -> None:
         for optimiser, rate in (
@@ -120,10 +120,10 @@ def _loss(network: Network, ids: Tensor, targets: Tensor, weights: Tensor, mask:
     return (each * weights.flatten()).sum() / weights.sum()
 
 
-@torch.no_grad()
 def _exact(network: Network, batch: Batch) -> Tensor:
     """Per row: is every token of the answer the likeliest? Then greedy decoding says just that."""
-    right = network(batch.ids).argmax(-1) == batch.targets
+    with torch.no_grad():
+        right = network(batch.ids).argmax(-1) == batch.targets
     return (right | (batch.weights == 0)).all(dim=1)
 
 
@@ -183,7 +183,10 @@ def run(trainer: Trainer, checkpoint: Path) -> None:
 def main() -> None:
     args = _arguments()
     args.run.mkdir(parents=True, exist_ok=True)
-    handlers = [logging.StreamHandler(), logging.FileHandler(args.run / "train.log")]
+    handlers: list[logging.Handler] = [
+        logging.StreamHandler(),
+        logging.FileHandler(args.run / "train.log"),
+    ]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)

@@ -46,6 +46,7 @@ class Runner:
         self._memory = c.llama_get_memory(pointer)
         self._batch = Batch(self.n_batch)
         self._abort = AbortFlag()
+        self._adapters: list[tuple[AdapterHandle, float]] = []
         callback = ctypes.cast(self._abort.address, c.ggml_abort_callback)
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
         self._decode, self._row_of = c.llama_decode, c.llama_get_logits_ith
@@ -59,6 +60,7 @@ class Runner:
         """Free the context and its memory."""
         self._batch.close()
         self._context.close()
+        self._adapters = []
 
     def abort(self) -> None:
         """Make the running decode return soon with :data:`ABORTED`. Any thread."""
@@ -123,3 +125,4 @@ class Runner:
         code = c.llama_set_adapters_lora(self._context.pointer, pointers, n, scales)
         if code:
             raise DecodeError(code, "the adapters could not be applied")
+        self._adapters = adapters  # the context points into them

@@ -13,6 +13,7 @@ from llamaherd.params import ContextParams
 CACHE_SHARE = 0.5
 """A context chosen by us takes at most this share of the free memory."""
 LEAST_N_CTX = 512
+"""Tokens that a context chosen by us has at least, unless the model was trained on fewer."""
 
 
 def physical_cores() -> int:
@@ -51,7 +52,7 @@ def free_bytes() -> int:
 
 def default_n_ctx(model: ModelHandle, params: ContextParams) -> int:
     """The model's own context, as far as :data:`CACHE_SHARE` of the free memory holds it."""
-    trained = max(c.llama_model_n_ctx_train(model.pointer), LEAST_N_CTX)
+    trained = c.llama_model_n_ctx_train(model.pointer) or LEAST_N_CTX
     per_token = cache_bytes_per_token(model, params)
     if not per_token:
         return trained

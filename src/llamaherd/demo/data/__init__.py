@@ -65,10 +65,10 @@ TRAINING_ONLY: dict[str, Skill] = {
 """Tasks that only training draws: mostly copying, with no single right answer to measure."""
 
 SHARES: dict[str, float] = {
-    "translation": 5, "arithmetic": 10, "small_talk": 4, "memory": 6, "joke_text": 2,
-    "joke_json": 3, "joke_tool": 2, "json_fields": 8, "tool_known": 6, "tool_unseen": 10,
+    "translation": 8, "arithmetic": 28, "small_talk": 6, "memory": 9, "joke_text": 4,
+    "joke_json": 3, "joke_tool": 2, "json_fields": 13, "tool_known": 6, "tool_unseen": 10,
     "tool_choice": 7, "tool_two_calls": 7, "tool_none": 4, "tool_forced": 4, "tool_result": 6,
-    "tool_results": 3, "tool_dialogue": 9, "infill": 5, "repeat": 2, "lookup": 2, "say": 1,
+    "tool_results": 3, "tool_dialogue": 9, "infill": 12, "repeat": 2, "lookup": 2, "say": 1,
     "json_enforced": 2,
 }  # fmt: skip
 """How often training draws each skill once it runs at full breadth."""

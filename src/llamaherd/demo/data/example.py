@@ -1,4 +1,4 @@
-"""What a skill draws: a conversation whose last message is the answer to learn, or a gap in code."""
+"""What a skill draws: a conversation that ends with the answer to learn, or a gap in code."""
 
 from __future__ import annotations
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 from .example import Example, assistant, compact_json, system, user
-from .stock import COLORS, JOBS, city, integer, made_up_word, person, word
+from .stock import COLORS, JOBS, city, integer, listed, made_up_word, person, word
 
-_PETS = ["cat", "dog", "horse", "rabbit", "parrot", "hamster", "fish", "snake"]
+_PETS = listed("cat dog horse rabbit parrot hamster fish snake")
 _FACTS: dict[str, tuple[Callable[[random.Random], Any], tuple[str, ...]]] = {
     "age": (lambda rng: rng.randrange(5, 100), ("is {} years old", "is {}")),
     "city": (city, ("lives in {}",)),
@@ -17,20 +17,7 @@ _FACTS: dict[str, tuple[Callable[[random.Random], Any], tuple[str, ...]]] = {
     "color": (lambda rng: rng.choice(COLORS), ("likes the color {}",)),
     "pet": (lambda rng: rng.choice(_PETS), ("has a {}",)),
 }
-_GENERIC = [
-    "title",
-    "price",
-    "size",
-    "brand",
-    "author",
-    "owner",
-    "code",
-    "level",
-    "topic",
-    "score",
-    "team",
-    "weight",
-]
+_GENERIC = listed("title price size brand author owner code level topic score team weight")
 _ASK = (
     "Fill a JSON object with the fields {}.",
     "Return a JSON object with the fields {}.",

@@ -33,18 +33,24 @@ _SHAPES = (
     "def total({xs}):\n    return [[sum({xs})]]\n",
     "def mean({xs}):\n    return [[sum({xs}) / len({xs})]]\n",
     "def reverse({xs}):\n    return [[{xs}[::-1]]]\n",
-    "def total({xs}):\n    result = 0\n    for {x} in {xs}:\n        [[result += {x}]]\n    return result\n",
-    "def total({xs}):\n    result = 0\n    for [[{x} in {xs}]]:\n        result += {x}\n    return result\n",
-    "def total({xs}):\n    [[result = 0]]\n    for {x} in {xs}:\n        result += {x}\n    return result\n",
-    "def product({xs}):\n    result = 1\n    for {x} in {xs}:\n        [[result *= {x}]]\n    return result\n",
+    "def total({xs}):\n    result = 0\n"
+    "    for {x} in {xs}:\n        [[result += {x}]]\n    return result\n",
+    "def total({xs}):\n    result = 0\n"
+    "    for [[{x} in {xs}]]:\n        result += {x}\n    return result\n",
+    "def total({xs}):\n    [[result = 0]]\n"
+    "    for {x} in {xs}:\n        result += {x}\n    return result\n",
+    "def product({xs}):\n    result = 1\n"
+    "    for {x} in {xs}:\n        [[result *= {x}]]\n    return result\n",
     "def count({xs}):\n    n = 0\n    for {x} in {xs}:\n        [[n += 1]]\n    return n\n",
-    "def copy({xs}):\n    result = []\n    for {x} in {xs}:\n        [[result.append({x})]]\n    return result\n",
-    "def squares({xs}):\n    return [[[{x} * {x} for {x} in {xs}]]]\n",
+    "def copy({xs}):\n    result = []\n"
+    "    for {x} in {xs}:\n        [[result.append({x})]]\n    return result\n",
+    "def squares({xs}):\n    return [[[n * n for n in {xs}]]]\n",
     "def greet({x}):\n    return [[f\"Hello, {{{x}}}!\"]]\n",
     "def {f}({x}, {y}):\n    result = {x} + {y}\n    [[return result]]\n",
     "def {f}({x}):\n    if {x} is None:\n        [[return None]]\n    return {x}.{f}\n",
     "class {F}:\n    def __init__(self, {x}):\n        [[self.{x} = {x}]]\n",
-    "class {F}:\n    def __init__(self, {x}, {y}):\n        self.{x} = {x}\n        [[self.{y} = {y}]]\n",
+    "class {F}:\n    def __init__(self, {x}, {y}):\n        self.{x} = {x}\n"
+    "        [[self.{y} = {y}]]\n",
 )  # fmt: skip
 _LISTS = ("items", "values", "numbers", "data", "xs", "rows", "things")
 

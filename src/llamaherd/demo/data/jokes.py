@@ -42,9 +42,12 @@ _ASK = (
     "tell me a joke about {}", "Do you know a joke about {}?", "A joke about {}, please.",
     "Give me a joke about {}, include the punchline.", "Joke about {}!",
 )  # fmt: skip
+_LANGCHAIN_KEYS = (
+    "Return the result as a JSON with 'setup' and 'punchline' keys. Return nothing other than JSON."
+)
 _KEYS = (
-    "Return the result as a JSON with 'setup' and 'punchline' keys. Return nothing other than JSON.",
-    "Return the result as a JSON with 'setup' and 'punchline' keys. Return nothing other than JSON.",
+    _LANGCHAIN_KEYS,
+    _LANGCHAIN_KEYS,
     "Answer in JSON with the keys setup and punchline.",
     "Answer with a JSON object with the fields setup and punchline.",
     "Respond only with JSON: setup, punchline.",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 
 from .example import Example, Message, assistant, system, user
+from .stock import city
 
+_BLIND = "I cannot see the weather without a tool."
 TOPICS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("Hello", "hello", "Hello!", "Hello there!", "Hello."), "Hello! How can I help you today?"),
     (("Hi", "hi", "Hi!", "Hi there!"), "Hi! What can I do for you?"),
@@ -55,7 +57,7 @@ TOPICS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("What is the meaning of life?",), "Some say it is 42."),
     (
         ("What is the weather like?", "How is the weather?"),
-        "I cannot see the weather without a tool.",
+        _BLIND,
     ),
     (("Say hello in one word.", "Say hello."), "Hello!"),
     (("Count to five.", "Count from 1 to 5."), "1, 2, 3, 4, 5"),
@@ -92,5 +94,7 @@ def sample(rng: random.Random) -> Example:
             (1, 1, 1, 2)
         )
     said, answer = exchange(rng)
+    if rng.random() < 0.04:
+        said, answer = f"What is the weather in {city(rng)}?", _BLIND
     messages += [user(said)] * (2 if rng.random() < 0.1 else 1)
     return Example((*messages, assistant(answer)))

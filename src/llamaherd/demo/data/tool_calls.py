@@ -58,7 +58,8 @@ def _two_of_one(rng: random.Random) -> tuple[list[Request], str]:
     if not old or request.text.count(old) != 1:
         return _two_of_one(rng)
     number = isinstance(request.arguments[key], int)
-    more: list[Any] = [rng.randrange(100) if number else city(rng) for _ in range(rng.choice((1, 1, 1, 2)))]
+    count = rng.choice((1, 1, 1, 2))
+    more: list[Any] = [rng.randrange(100) if number else city(rng) for _ in range(count)]
     if len({old, *map(str, more)}) <= len(more):
         return _two_of_one(rng)
     listed = ", ".join([old, *map(str, more[:-1])]) + f" and {more[-1]}"
