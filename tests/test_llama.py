@@ -19,6 +19,7 @@ from llamaherd import (
     Llama,
     ModelLoadError,
     OptionError,
+    RequestError,
     UnknownOptionError,
     UnsupportedError,
 )
@@ -254,7 +255,9 @@ def test_a_wanted_token_is_drawn(llm: Llama) -> None:
     assert drawn == wanted
 
 
-@pytest.mark.parametrize("bias", [{-1: 1.0}, {10**9: 1.0}, {"x": 1.0}, {0: "much"}, {0: True}])
+@pytest.mark.parametrize(
+    "bias", [{-1: 1.0}, {10**9: 1.0}, {"x": 1.0}, {0: "much"}, {0: True}, {0: 1e9}]
+)
 def test_a_bias_for_no_token_is_refused(llm: Llama, bias: dict[Any, Any]) -> None:
     with pytest.raises(OptionError, match="logit_bias"):
         llm("Hello", logit_bias=bias)
@@ -270,6 +273,11 @@ def test_a_logits_processor_decides(llm: Llama) -> None:
         return forced
 
     assert _text(llm("Hello", logits_processor=[only], max_tokens=3)) == "777"
+
+
+def test_logits_that_leave_no_token_are_an_error(llm: Llama) -> None:
+    with pytest.raises(RequestError, match="every token"):
+        llm("Hello", logits_processor=[lambda _ids, logits: np.full_like(logits, -np.inf)])
 
 
 def test_an_error_in_a_logits_processor_surfaces_and_the_engine_goes_on(llm: Llama) -> None:
@@ -403,6 +411,22 @@ def test_closing_ends_what_runs_with_an_error_that_keeps_its_text() -> None:
     with pytest.raises(ClosedError) as caught:
         rest.extend(_text(chunk) for chunk in stream)
     assert caught.value.partial_text == shown + "".join(rest)
+
+
+def test_weights_are_needed_to_run() -> None:
+    with pytest.raises(UnsupportedError, match="vocab_only"):
+        Llama("demo", vocab_only=True)
+
+
+def test_a_model_that_is_dropped_frees_itself() -> None:
+    model = Llama("demo", n_ctx=128)
+    weights, thread = model.model, model._engine._thread
+    model("Hello", max_tokens=1)
+    del model
+    gc.collect()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert weights.handle.closed
 
 
 def test_clock_ids_and_seeds_come_from_outside() -> None:

@@ -86,14 +86,16 @@ class Llama:
         self._template_source = chat_template
         self.model_path = os.fspath(source)
         self.model = Model(source, model_params, progress=progress)
+        self._constrainer = Constrainer(self.model.vocab)
         try:
             self.defaults = SamplingParams(**{**self.model.sampling_defaults, **chosen[2]})
             adapters = [(self.model.load_adapter(lora_path), lora_scale)] if lora_path else []
-            self._engine = Engine(self.model, context_params, adapters=adapters)
+            self._engine = Engine(
+                self.model, context_params, adapters=adapters, on_close=self.model.close
+            )
         except BaseException:
             self.model.close()
             raise
-        self._constrainer = Constrainer(self.model.vocab)
 
     # -- completions --------------------------------------------------------------------------
 
@@ -335,7 +337,6 @@ class Llama:
         """Cancel what runs, stop the engine and free all native memory. May be called twice."""
         if hasattr(self, "_engine"):
             self._engine.close()
-            self.model.close()
 
     def __enter__(self) -> Llama:
         return self

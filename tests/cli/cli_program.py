@@ -20,7 +20,7 @@ import pytest
 from llamaherd.cli.main import main
 
 ONE_THREAD = ("--threads", "1")  # tests share the machine
-PATIENCE_S = 60.0
+PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,25 @@ class Terminal:
         """Wait until the text is on the screen behind what was waited for before.
 
         Returns:
-            What was written since then, without colours and cursor movements.
+            What was written up to it since then, without colours and cursor movements.
         """
         until = time.monotonic() + PATIENCE_S
         while True:
-            fresh = plain(self.screen[self._read :])
-            if text in fresh:
-                self._read = len(self.screen)
-                return fresh
+            fresh = plain(self.screen)[self._read :]
+            before, found, _ = fresh.partition(text)
+            if found:
+                self._read += len(before + found)
+                return before + found
             if time.monotonic() > until or not self._more():
                 raise AssertionError(f"{text!r} did not appear; the screen has {fresh!r}")
+
+    def wait_for_characters(self, count: int) -> None:
+        """Wait until so many more are on the screen."""
+        until = time.monotonic() + PATIENCE_S
+        wanted = len(self.screen) + count
+        while len(self.screen) < wanted:
+            assert time.monotonic() < until
+            assert self._more()
 
     def leave(self) -> int:
         """Wait for the end; returns the exit code."""

@@ -13,6 +13,7 @@ if sys.platform == "win32":
 from cli_program import ONE_THREAD, Terminal
 
 CTRL_C, CTRL_D, ALT_ENTER, ENTER = "\x03", "\x04", "\x1b\r", "\r"
+PROMPT = "Ask something"  # shown in the empty line behind >>>
 SHORT = ("chat", "demo", "-t", "0", "-n", "8", *ONE_THREAD)
 ENDLESS = ("chat", "demo", "-o", "ignore_eos=true", "-c", "2048", *ONE_THREAD)
 
@@ -26,16 +27,13 @@ def questions(state: Path) -> list[str]:
 
 def test_two_turns_are_answered_and_remembered(tmp_path: Path) -> None:
     with Terminal(*SHORT, state=tmp_path) as terminal:
-        terminal.wait_for("Ask something")
+        terminal.wait_for(PROMPT)
         terminal.press("Hello!" + ENTER)
-        first = terminal.wait_for("/s]")
-        assert "[prompt" in first
-        assert "answer" in first
-        terminal.wait_for(">>>")
+        terminal.wait_for("[prompt ")
+        terminal.wait_for(PROMPT)
         terminal.press("And now?" + ENTER)
-        second = terminal.wait_for("/s]")
-        assert " kept tokens at" in second  # the first turn is part of the second prompt
-        terminal.wait_for(">>>")
+        terminal.wait_for(" kept tokens at ")  # the first turn is part of the second prompt
+        terminal.wait_for(PROMPT)
         terminal.press(CTRL_D)
         assert terminal.leave() == 0
     assert questions(tmp_path) == ["Hello!", "And now?"]
@@ -43,33 +41,34 @@ def test_two_turns_are_answered_and_remembered(tmp_path: Path) -> None:
 
 def test_ctrl_c_stops_the_answer_and_not_the_program(tmp_path: Path) -> None:
     with Terminal(*ENDLESS, state=tmp_path) as terminal:
-        terminal.wait_for("Ask something")
+        terminal.wait_for(PROMPT)
         terminal.press("Tell me a long story" + ENTER)
         terminal.wait_for("story\n")
-        while len(terminal.screen.partition("story")[2]) < 300:
-            terminal.wait_for("")
-            terminal._more()
+        terminal.wait_for_characters(200)
         terminal.press(CTRL_C)
-        assert "interrupted]" in terminal.wait_for("interrupted]")
-        terminal.wait_for(">>>")
-        terminal.press("half a line" + CTRL_C)  # at the prompt it clears the line
-        terminal.wait_for(">>>")
+        terminal.wait_for("interrupted]")
+        terminal.wait_for(PROMPT)
+        terminal.press("half a line")
+        terminal.wait_for("half a line")
+        terminal.press(CTRL_C)  # at the prompt it clears the line
+        terminal.wait_for(PROMPT)
         terminal.press("/help" + ENTER)
         terminal.wait_for("leave (also Ctrl-D)")
+        terminal.wait_for(PROMPT)
         terminal.press(CTRL_D)
         assert terminal.leave() == 0
 
 
 def test_a_question_may_have_several_lines(tmp_path: Path) -> None:
     with Terminal(*SHORT, state=tmp_path) as terminal:
-        terminal.wait_for("Ask something")
+        terminal.wait_for(PROMPT)
         terminal.press("one" + ALT_ENTER)
         terminal.wait_for("...")
         terminal.press("two\\" + ENTER)
         terminal.wait_for("...")
         terminal.press("three" + ENTER)
-        terminal.wait_for("/s]")
-        terminal.wait_for(">>>")
+        terminal.wait_for("[prompt ")
+        terminal.wait_for(PROMPT)
         terminal.press("/exit" + ENTER)
         assert terminal.leave() == 0
     assert questions(tmp_path)[0] == "one\ntwo\nthree"
@@ -77,15 +76,19 @@ def test_a_question_may_have_several_lines(tmp_path: Path) -> None:
 
 def test_commands_and_errors_leave_the_conversation_alive(tmp_path: Path) -> None:
     with Terminal(*SHORT, "-c", "256", state=tmp_path) as terminal:
-        terminal.wait_for("Ask something")
+        terminal.wait_for(PROMPT)
         terminal.press("/bla" + ENTER)
         terminal.wait_for("there is no command /bla")
+        terminal.wait_for(PROMPT)
         terminal.press("/reset" + ENTER)
         terminal.wait_for("starts anew")
+        terminal.wait_for(PROMPT)
         terminal.press("word " * 400 + ENTER)
         terminal.wait_for("the context holds 256")
+        terminal.wait_for(PROMPT)
         terminal.press("Hello!" + ENTER)
-        terminal.wait_for("/s]")
+        terminal.wait_for("[prompt ")
+        terminal.wait_for(PROMPT)
         terminal.press(CTRL_D)
         assert terminal.leave() == 0
 
@@ -99,8 +102,7 @@ def test_one_answer_on_a_terminal_ends_with_statistics(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_a_single_answer_with_130(tmp_path: Path) -> None:
     with Terminal(*ENDLESS, "-p", "Hello!", state=tmp_path) as terminal:
-        while len(terminal.screen) < 100:
-            assert terminal._more()
+        terminal.wait_for_characters(100)
         terminal.press(CTRL_C)
         assert terminal.leave() == 130
         assert "interrupted]" in terminal.screen

@@ -26,7 +26,7 @@ from llamaherd.engine.runner import ABORTED, Runner
 from llamaherd.engine.sampler import TokenSampler
 from llamaherd.engine.scheduler import Plan, Scheduler, Slice
 from llamaherd.engine.stream import TokenStream
-from llamaherd.errors import ClosedError, ContextLengthError, DecodeError
+from llamaherd.errors import ClosedError, ContextLengthError, DecodeError, UnsupportedError
 from llamaherd.model import Model
 from llamaherd.native.handles import AdapterHandle
 from llamaherd.params import ContextParams
@@ -50,7 +50,8 @@ class Engine:
     """Runs requests on one model. All public methods may be called from any thread.
 
     Args:
-        model: stays the caller's and must outlive the engine.
+        model: must stay open until ``on_close`` is called.
+        on_close: called once the context is freed, on whichever thread that is.
         clock: monotonic, in seconds.
 
     Raises:
@@ -63,9 +64,10 @@ class Engine:
         params: ContextParams,
         *,
         adapters: Sequence[tuple[AdapterHandle, float]] = (),
+        on_close: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._model, self._clock = model, clock
+        self._model, self._on_close, self._clock = model, on_close, clock
         self._runner = Runner(model, params)
         if adapters:
             self._runner.apply_adapters(list(adapters))
@@ -96,8 +98,12 @@ class Engine:
 
         Raises:
             ContextLengthError: the prompt leaves no room for an answer.
+            UnsupportedError: the model does not generate text.
             ClosedError: the engine is closed.
         """
+        if not self._runner.generates:
+            sampler.close()
+            raise UnsupportedError(f"{self._model.path.name} is no model that generates text")
         if len(request.prompt) >= self.n_ctx:
             sampler.close()
             raise ContextLengthError(len(request.prompt), self.n_ctx)
@@ -143,7 +149,11 @@ class Engine:
         self._inbox.put(lambda: self._drop_memory(0) if not self._scheduler.running else None)
 
     def close(self) -> None:
-        """Cancel everything, join the thread and free the context. May be called twice."""
+        """Cancel everything, join the thread and free the context. May be called twice.
+
+        On the engine's own thread, where a garbage collection may end up, it only asks: the thread
+        frees everything when it has left its step.
+        """
         with self._lock:
             first, self._closing = not self._closing, True
         if first:
@@ -318,6 +328,7 @@ class Engine:
         for request in list(self._answers):
             self._finish(request, "error", closed)
         self._runner.close()
+        self._on_close()
 
 
 def _close_all() -> None:

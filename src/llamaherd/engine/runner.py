@@ -44,12 +44,21 @@ class Runner:
         self.n_batch = int(c.llama_n_batch(pointer))
         self._n_vocab = len(model.vocab)
         self._memory = c.llama_get_memory(pointer)
+        self._has_encoder = bool(c.llama_model_has_encoder(model.handle.pointer))
         self._batch = Batch(self.n_batch)
         self._abort = AbortFlag()
         self._adapters: list[tuple[AdapterHandle, float]] = []
         callback = ctypes.cast(self._abort.address, c.ggml_abort_callback)
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
         self._decode, self._row_of = c.llama_decode, c.llama_get_logits_ith
+
+    @property
+    def generates(self) -> bool:
+        """Whether the model draws tokens: embedding models have no memory of what they read.
+
+        Models with an encoder of their own would need its pass first, which is not built yet.
+        """
+        return bool(self._memory) and not self._has_encoder
 
     @property
     def context(self) -> c.llama_context_p:

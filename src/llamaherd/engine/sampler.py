@@ -12,7 +12,7 @@ import numpy.typing as npt
 from llamaherd.engine.logprobs import token_logprob
 from llamaherd.engine.request import TokenLogprob
 from llamaherd.engine.runner import Runner
-from llamaherd.errors import OptionError
+from llamaherd.errors import OptionError, RequestError
 from llamaherd.model import Vocab
 from llamaherd.native import bindings as c
 from llamaherd.native.handles import SamplerChain
@@ -20,6 +20,7 @@ from llamaherd.params import SamplingParams
 
 Logits = npt.NDArray[np.float32]
 LogitsProcessor = Callable[[npt.NDArray[np.intc], Logits], Logits]
+MOST_BIAS = 1e6  # beyond it a token is certain or banned, and float32 would overflow
 MIROSTAT_CANDIDATES = 100  # m in the paper's estimate of s; llama.cpp's tools use the same
 
 
@@ -98,6 +99,8 @@ class TokenSampler:
             logits[:] = processor(np.asarray(tokens, dtype=np.intc), logits)
         if self._constraint is not None:
             self._constraint.mask(logits)
+        if not np.isfinite(logits).any():
+            raise RequestError("the logits processors and the grammar exclude every token")
         # NaN compares false with everything and would send native code past its own checks.
         np.nan_to_num(
             logits, copy=False, nan=-np.inf, posinf=np.finfo(np.float32).max, neginf=-np.inf
@@ -154,9 +157,11 @@ def _token_id(vocab: Vocab, key: object) -> int:
 def _bias(key: object, value: object) -> float:
     if value is False:
         return -np.inf
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
-        raise OptionError(f"logit_bias[{key!r}]", value, "a number, or False to ban the token")
-    return float(value)
+    if value is True or not isinstance(value, (int, float)) or not value <= MOST_BIAS:
+        expected = f"a number up to {MOST_BIAS:g}, or False to ban the token"
+        raise OptionError(f"logit_bias[{key!r}]", value, expected)
+    bias = float(value)
+    return bias if bias >= -MOST_BIAS else -np.inf
 
 
 def _penalty_window(p: SamplingParams, n_ctx: int) -> int:

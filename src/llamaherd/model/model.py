@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from llamaherd.errors import ContextCreateError, ModelLoadError
+from llamaherd.errors import ContextCreateError, ModelLoadError, UnsupportedError
 from llamaherd.model.gguf import check_model
 from llamaherd.model.memory import default_n_ctx, physical_cores
 from llamaherd.model.native_params import NativeModelParams, native_context_params
@@ -198,7 +198,12 @@ class Model:
 
         Raises:
             ContextCreateError: too little memory or options that do not go together.
+            UnsupportedError: the model was loaded without its weights.
         """
+        if self.params.vocab_only:
+            raise UnsupportedError(
+                f"{self.path.name} was loaded with vocab_only=True: it has no weights to run"
+            )
         n_ctx = params.n_ctx or default_n_ctx(self.handle, params)
         native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
         logs.forget_recent()
