@@ -11,7 +11,14 @@ import pytest
 from tiny_gguf import F32, Tensor, Typed, bpe_vocabulary, llama_metadata, llama_tensors, tiny_llama
 from tiny_gguf import write as write_gguf
 
-from llamaherd import ContextParams, Llama, ModelLoadError, ModelParams, OptionError
+from llamaherd import (
+    ContextParams,
+    Llama,
+    ModelLoadError,
+    ModelParams,
+    OptionError,
+    UnsupportedError,
+)
 from llamaherd.model import Model, memory
 from llamaherd.native.handles import AdapterHandle
 
@@ -214,3 +221,61 @@ def test_demo_is_the_bundled_model_and_a_path_is_a_path(tmp_path: Path) -> None:
         assert model.path.name == "llamaherd-demo.gguf"
     with pytest.raises(ModelLoadError, match="demo"):
         Model("./demo")
+
+
+def _tiny_bert() -> bytes:
+    """An embedding model of random weights: it reads, but has nothing to draw tokens from."""
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "▁the", "▁a"]
+    metadata = {
+        "general.architecture": "bert",
+        "bert.block_count": 1,
+        "bert.context_length": 64,
+        "bert.embedding_length": WIDTH,
+        "bert.feed_forward_length": 128,
+        "bert.attention.head_count": 4,
+        "bert.attention.layer_norm_epsilon": 1e-12,
+        "bert.attention.causal": False,
+        "bert.pooling_type": 1,
+        "tokenizer.ggml.model": "bert",
+        "tokenizer.ggml.pre": "default",
+        "tokenizer.ggml.token_type_count": 2,
+        "tokenizer.ggml.tokens": words,
+        "tokenizer.ggml.token_type": [Typed("i", 3)] * 5 + [Typed("i", 1)] * 2,
+        "tokenizer.ggml.bos_token_id": 2,
+        "tokenizer.ggml.unknown_token_id": 1,
+        "tokenizer.ggml.seperator_token_id": 3,  # llama.cpp spells it so
+        "tokenizer.ggml.padding_token_id": 0,
+        "tokenizer.ggml.mask_token_id": 4,
+    }
+    random = np.random.default_rng(1)
+
+    def tensor(name: str, *shape: int) -> Tensor:
+        data = random.normal(0, 0.1, int(np.prod(shape))).astype("<f4").tobytes()
+        return Tensor(name, shape, F32, data)
+
+    def linear(name: str, n_in: int, n_out: int) -> list[Tensor]:
+        return [tensor(f"{name}.weight", n_in, n_out), tensor(f"{name}.bias", n_out)]
+
+    def norm(name: str) -> list[Tensor]:
+        return [tensor(f"{name}.weight", WIDTH), tensor(f"{name}.bias", WIDTH)]
+
+    attention = [linear(f"blk.0.attn_{part}", WIDTH, WIDTH) for part in ("q", "k", "v", "output")]
+    tensors = [
+        tensor("token_embd.weight", WIDTH, len(words)),
+        tensor("token_types.weight", WIDTH, 2),
+        tensor("position_embd.weight", WIDTH, 64),
+        *norm("token_embd_norm"),
+        *(t for part in attention for t in part),
+        *norm("blk.0.attn_output_norm"),
+        *linear("blk.0.ffn_up", WIDTH, 128),
+        *linear("blk.0.ffn_down", 128, WIDTH),
+        *norm("blk.0.layer_output_norm"),
+    ]
+    return bytes(write_gguf(metadata, tensors).data)
+
+
+def test_an_embedding_model_refuses_to_generate(tmp_path: Path) -> None:
+    path = tmp_path / "bert.gguf"
+    path.write_bytes(_tiny_bert())
+    with Llama(path) as llm, pytest.raises(UnsupportedError, match=r"bert\.gguf"):
+        llm([5, 6])

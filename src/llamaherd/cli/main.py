@@ -24,6 +24,7 @@ from llamaherd.cli.info import info
 from llamaherd.cli.tokenize import tokenize
 from llamaherd.errors import LlamaHerdError, OptionError, UnknownOptionError
 
+TRACEBACK = "LLAMAHERD_TRACEBACK"
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 # Click's exceptions, or those of Typer's own copy of Click: only BadParameter is public in both.
@@ -91,6 +92,11 @@ def main(arguments: Sequence[str]) -> int:
         return FAILED
     except _ClickError as error:
         return _misused(error)
+    except Exception as error:  # a bug of ours: not the user's to read, unless they want to
+        if os.environ.get(TRACEBACK):
+            raise
+        complain(f"unexpected {type(error).__name__}: {error} ({TRACEBACK}=1 shows where)")
+        return FAILED
 
 
 def _misused(error: BaseException) -> int:

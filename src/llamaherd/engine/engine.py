@@ -90,11 +90,14 @@ class Engine:
         *,
         stops: Sequence[str] = (),
         deadline_s: float | None = None,
-        special: bool = False,
     ) -> None:
         """Queue a request; its events go to ``request.emit``.
 
         Takes ownership of ``sampler``, also when it raises.
+
+        Args:
+            stops: strings that end the answer.
+            deadline_s: seconds from now in which it must end, waiting included.
 
         Raises:
             ContextLengthError: the prompt leaves no room for an answer.
@@ -108,7 +111,7 @@ class Engine:
             sampler.close()
             raise ContextLengthError(len(request.prompt), self.n_ctx)
         request.queued_at = self._clock()
-        answer = _Answer(sampler, Output(self._model.vocab, stops, special=special), None)
+        answer = _Answer(sampler, Output(self._model.vocab, stops), None)
         with self._lock:
             if self._closing:
                 sampler.close()
@@ -123,12 +126,14 @@ class Engine:
         self,
         make: Callable[[Callable[[Event], None]], Request],
         sampler: TokenSampler,
-        **options: object,
+        *,
+        stops: Sequence[str] = (),
+        deadline_s: float | None = None,
     ) -> TokenStream:
         """Submit the request that ``make`` returns for an ``emit`` function; iterate its events."""
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         request = make(events.put)
-        self.submit(request, sampler, **options)  # type: ignore[arg-type]
+        self.submit(request, sampler, stops=stops, deadline_s=deadline_s)
         return TokenStream(events, partial(self.end, request, "cancelled"))
 
     def end(self, request: Request, reason: FinishReason = "cancelled") -> None:
@@ -212,6 +217,8 @@ class Engine:
             if piece.request.started_at is None:
                 piece.request.started_at = self._clock()
                 self._answers[piece.request].sampler.prime(piece.request.tokens)
+            if piece.request.ending is not None:
+                self._runner.abort()  # its end() came before it could see that it had started
 
     def _note_prompt_logprobs(self, piece: Slice, row: int) -> None:
         request, first_row = piece.request, row - (piece.stop - piece.start) + 1

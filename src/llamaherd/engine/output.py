@@ -10,14 +10,10 @@ from llamaherd.model import IncrementalDetokenizer, Vocab
 
 
 class Output:
-    """The text side of a request. Engine's thread only.
+    """The text side of a request. Engine's thread only."""
 
-    Args:
-        special: spell control tokens out in the text.
-    """
-
-    def __init__(self, vocab: Vocab, stops: Sequence[str], *, special: bool = False) -> None:
-        self._detokenizer = IncrementalDetokenizer(vocab, special=special)
+    def __init__(self, vocab: Vocab, stops: Sequence[str]) -> None:
+        self._detokenizer = IncrementalDetokenizer(vocab)
         self._stop = StopMatcher(stops)
         self._tokens: list[int] = []
         self._logprobs: list[TokenLogprob] = []
