@@ -63,6 +63,7 @@ class LoadOptions(SamplingOptions, total=False):
     tensor_split: list[float] | None
     devices: list[str] | None
     load_mode: str
+    lazy_mode: str
     use_mmap: bool | None
     use_mlock: bool | None
     vocab_only: bool

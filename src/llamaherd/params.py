@@ -171,6 +171,11 @@ class ModelParams(Params):
         None, "names of the devices to use, as `llamaherd doctor` lists them; None: all"
     )
     load_mode: str = option("auto", "how the file is read", choices=LOAD_MODES)
+    lazy_mode: str = option(
+        "off",
+        "read rows of tensors that the architecture marks only when they are used",
+        choices=("off", "auto", "on"),
+    )
     use_mmap: bool | None = option(None, "map the file into memory; overrides load_mode")
     use_mlock: bool | None = option(None, "keep the weights from being swapped out")
     vocab_only: bool = option(False, "load the vocabulary and no weights; only to tokenize")

@@ -81,16 +81,15 @@ def test_the_cache_is_as_large_as_llama_cpp_makes_it(
     caplog: pytest.LogCaptureFixture, n_ctx: int
 ) -> None:
     with caplog.at_level(logging.INFO, "llamaherd.native"), Llama("demo", n_ctx=n_ctx) as llm:
-        file = check_model(llm.model_path)[0] if Path(llm.model_path).exists() else None
-        file = file or check_model(llm.model.path)[0]
+        (file,) = check_model(llm.model.path)
     said = [re.search(r"kv_cache: size = +([\d.]+) MiB", m) for m in caplog.messages]
     sizes = [float(match[1]) for match in said if match]
     assert sizes == [pytest.approx(cache_size(file).at(n_ctx) / 2**20, abs=0.01)]
 
 
-def header(architecture: str = "llama", **hyper: Value) -> GGUFFile:
-    metadata: dict[str, Value] = {"general.architecture": architecture}
-    metadata |= {f"{architecture}.{k.replace('__', '.')}": v for k, v in hyper.items()}
+def header(**hyper: Value) -> GGUFFile:
+    metadata: dict[str, Value] = {"general.architecture": "llama"}
+    metadata |= {f"llama.{key.replace('__', '.')}": value for key, value in hyper.items()}
     return GGUFFile(Path("x.gguf"), 3, metadata, (), 0, 0, {})
 
 
@@ -148,7 +147,7 @@ def test_a_plain_template_has_no_tools_and_no_prompt_for_an_answer() -> None:
     assert found["renders"]
     assert found["system message"]
     assert found["earlier turns"]
-    assert not (found["tools"] or found["generation prompt"] or found["reasoning"])
+    assert not any(found[ability] for ability in ("tools", "generation prompt", "reasoning"))
 
 
 def test_a_template_that_refuses_a_system_message_cannot_have_one() -> None:

@@ -10,6 +10,7 @@ import pytest
 from cli_program import ONE_THREAD, Program, program, run_process
 
 import llamaherd
+from llamaherd.model import gguf
 
 __all__ = ["program"]
 
@@ -74,6 +75,21 @@ def test_stdin_that_is_no_text_is_a_clear_error(program: Program) -> None:
     done = program("chat", stdin=b"\xff\xfe")
     assert done.code == 2
     assert "stdin is not UTF-8" in done.err
+
+
+def test_a_bug_is_one_line_too_unless_its_place_is_wanted(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_path: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(gguf, "check_model", broken)
+    done = program("info", "demo")
+    assert (done.code, done.out) == (1, "")
+    assert "unexpected ZeroDivisionError: oops (LLAMAHERD_TRACEBACK=1" in done.err
+    monkeypatch.setenv("LLAMAHERD_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        program("info", "demo")
 
 
 def test_a_missing_library_is_one_line_and_no_traceback() -> None:

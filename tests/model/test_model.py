@@ -106,6 +106,7 @@ def test_what_this_machine_does_not_have_is_named(
         {"load_mode": "none", "check_tensors": True},
         {"n_gpu_layers": 0, "split_mode": "none"},
         {"tensor_split": [1.0]},
+        {"lazy_mode": "on", "load_mtp": True, "no_host": True},
     ],
     ids=lambda options: "-".join(options),
 )

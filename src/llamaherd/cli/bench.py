@@ -51,10 +51,11 @@ def bench(
     *,
     options: Options,
 ) -> None:
-    """Measure a model: reading a prompt, generating, and generating for several at once.
+    """Measure how fast a model is here.
 
-    Rates are tokens a second, of all sequences together. Tokens are random ones of a fixed seed,
-    each case begins with an empty cache and follows one run that does not count, as in llama-bench.
+    That is: reading a prompt, generating, and generating several texts side by side. Rates are
+    tokens a second, of all sequences together. Tokens are random ones of a fixed seed, each
+    case begins with an empty cache and follows one run that does not count, as in llama-bench.
     """
     from llamaherd.cli.bench_runner import BenchRunner
     from llamaherd.model import Model

@@ -35,7 +35,7 @@ def complete(
     *,
     options: Options,
 ) -> None:
-    """Go on from a text, as it stands: without a chat template.
+    """Go on from a text, without a chat template.
 
     The prompt may name special tokens. One newline at the end of a piped prompt is dropped.
     """

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def doctor() -> None:
-    """Look at this installation: library, devices, CPU features, extras, demo model.
+    """Look for what is missing, and say what to do.
 
-    Exit code 1 if something does not work; advice alone leaves it 0.
+    Looks at the library, devices, CPU features, extras and the demo model. Exit code 1 if
+    something does not work; advice alone leaves it 0.
     """
     from llamaherd.cli.diagnosis import diagnose
 

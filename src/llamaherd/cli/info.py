@@ -19,10 +19,10 @@ def info(
     model: ModelArgument,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Show what a GGUF file is, what its chat template can do, and the memory it will need.
+    """Show what a GGUF file is and what it needs.
 
-    Reads and checks the header; loads no weights. Memory is that of the weights and of a cache with
-    f16 numbers; buffers to compute in come on top.
+    Also what its chat template can do. Reads and checks the header; loads no weights. Memory is
+    that of the weights and of a cache with f16 numbers; buffers to compute in come on top.
     """
     from llamaherd.cli.model_report import describe
     from llamaherd.model.gguf import check_model

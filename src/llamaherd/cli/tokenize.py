@@ -29,10 +29,10 @@ def tokenize(
         bool, typer.Option(help="Begin (and end) with the tokens that the model expects there.")
     ] = True,
 ) -> None:
-    """Show the tokens of a text: ids and pieces.
+    """Show the tokens of a text.
 
-    A table on a terminal, else a line for each token: its id, a tab, its escaped piece. Loads the
-    vocabulary only.
+    Ids and pieces: a table on a terminal, else a line for each token: its id, a tab, its
+    escaped piece. Loads the vocabulary only.
     """
     from llamaherd.model import Model
 

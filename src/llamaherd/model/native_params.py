@@ -25,6 +25,7 @@ class NativeModelParams:
         native.n_gpu_layers = -1 if params.n_gpu_layers is None else params.n_gpu_layers
         native.split_mode = getattr(c, f"LLAMA_SPLIT_MODE_{params.split_mode.upper()}")
         native.load_mode = getattr(c, f"LLAMA_LOAD_MODE_{_load_mode(params).upper()}")
+        native.lazy_mode = getattr(c, f"LLAMA_LAZY_MODE_{params.lazy_mode.upper()}")
         native.main_gpu = params.main_gpu
         for name in ("vocab_only", "check_tensors", "use_extra_bufts", "no_host", "load_mtp"):
             setattr(native, name, getattr(params, name))

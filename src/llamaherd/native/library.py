@@ -157,7 +157,10 @@ def _load(path: Path) -> Library:
     llama = _open(path)
     version = _version(llama, path)
     loaded = Library(path, version, llama, _open_mtmd(path))
-    route_logs(loaded.llama)
+    route_logs(llama, "llama_log_set")  # sets ggml's as well
+    if loaded.mtmd is not None:
+        route_logs(loaded.mtmd, "mtmd_log_set")
+        route_logs(loaded.mtmd, "mtmd_helper_log_set")
     _init_backends(loaded)
     return loaded
 

@@ -49,11 +49,11 @@ _router = _LogRouter()
 _callback = _LogCallback(_router)  # lives as long as the process: native code keeps the pointer
 
 
-def route_logs(llama: ctypes.CDLL) -> None:
-    """Make ``llama`` (and ggml, mtmd with it) log through Python from now on."""
-    llama.llama_log_set.argtypes = [_LogCallback, ctypes.c_void_p]
-    llama.llama_log_set.restype = None
-    llama.llama_log_set(_callback, None)
+def route_logs(library: ctypes.CDLL, setter: str) -> None:
+    """Make a library log through Python from now on, by its function of that name."""
+    function = library[setter]
+    function.argtypes, function.restype = [_LogCallback, ctypes.c_void_p], None
+    function(_callback, None)
 
 
 def forget_recent() -> None:
