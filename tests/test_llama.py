@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import math
 import threading
@@ -85,11 +86,12 @@ def test_seeds_repeat_an_answer_and_differ_from_each_other(llm: Llama) -> None:
 
 
 def test_n_answers_have_seeds_of_their_own_and_share_the_prompt(llm: Llama) -> None:
-    done = llm("Hello there", n=3, seed=5, temperature=3.0, max_tokens=8)
+    hot: dict[str, Any] = {"temperature": 3.0, "max_tokens": 8, "ignore_eos": True}
+    done = llm("Hello there", n=3, seed=5, **hot)
     texts = [choice["text"] for choice in done["choices"]]
     assert [choice["index"] for choice in done["choices"]] == [0, 1, 2]
     assert len(set(texts)) == 3
-    assert texts[1] == _text(llm("Hello there", seed=6, temperature=3.0, max_tokens=8))
+    assert texts[1] == _text(llm("Hello there", seed=6, **hot))
     assert done["usage"]["completion_tokens"] == 24
 
 
@@ -392,6 +394,54 @@ def test_a_model_without_template_or_infill_tokens_says_so(tiny_model: Path) -> 
 def test_a_template_of_ones_own_replaces_the_models(tiny_model: Path) -> None:
     with Llama(tiny_model, chat_template="{{ messages[0].content }}!") as model:
         assert model.apply_chat_template([{"role": "user", "content": "hi"}]) == "hi!"
+
+
+async def _gather(llm: Llama) -> list[Any]:
+    asks = [
+        llm.acreate_completion("Hello", seed=seed, temperature=2.0, max_tokens=8)
+        for seed in range(4)
+    ]
+    return list(await asyncio.gather(*asks))
+
+
+def test_coroutines_get_what_threads_get(llm: Llama) -> None:
+    alone = [_text(llm("Hello", seed=n, temperature=2.0, max_tokens=8)) for n in range(4)]
+    assert [_text(done) for done in asyncio.run(_gather(llm))] == alone
+
+
+def test_an_async_stream_has_the_chunks_of_a_plain_one(llm: Llama) -> None:
+    messages = [{"role": "user", "content": "Hello!"}]
+
+    async def chunks() -> list[Any]:
+        stream = await llm.acreate_chat_completion(messages, stream=True, **GREEDY)
+        return [chunk async for chunk in stream]
+
+    plain = list(llm.create_chat_completion(messages, stream=True, **GREEDY))
+    choices = [chunk["choices"] for chunk in asyncio.run(chunks())]
+    assert choices == [chunk["choices"] for chunk in plain]
+
+
+def test_a_cancelled_task_cancels_its_request(llm: Llama) -> None:
+    async def start_and_cancel() -> None:
+        task = asyncio.create_task(llm.acreate_completion("Hello", **ENDLESS))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(start_and_cancel())
+    llm("Hi", max_tokens=1)  # waits its turn behind whatever still runs
+    before = llm._engine.n_decoded
+    time.sleep(0.2)
+    assert llm._engine.n_decoded == before
+
+
+def test_an_error_reaches_the_coroutine(llm: Llama) -> None:
+    def broken(_ids: Any, _logits: Any) -> Any:
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        asyncio.run(llm.acreate_completion("Hello", logits_processor=[broken]))
 
 
 def test_a_closed_model_refuses_and_closing_twice_is_harmless() -> None:

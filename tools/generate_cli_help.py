@@ -54,7 +54,7 @@ def block(*command: str) -> str:
 def help_text(*command: str) -> str:
     """What ``llamaherd COMMAND --help`` prints."""
     os.environ["COLUMNS"] = str(WIDTH)
-    from llamaherd.cli.main import main as run  # after COLUMNS is set
+    from llamaherd.cli.app import main as run  # after COLUMNS is set
 
     written = io.StringIO()
     with contextlib.redirect_stdout(written):

@@ -1,11 +1,23 @@
-"""One response: its choices' event streams as OpenAI-shaped chunks, or as a whole."""
+"""One response: its choices' events as OpenAI-shaped chunks, or as a whole.
+
+:class:`Completion` turns events into chunks and knows nothing of waiting; :class:`CompletionStream`
+and :class:`AsyncCompletionStream` fetch the events, each in its own way.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from llamaherd.engine import FinishEvent, PromptEvent, TokenEvent, TokenLogprob, TokenStream
+from llamaherd.engine import (
+    AsyncTokenStream,
+    FinishEvent,
+    PromptEvent,
+    TokenEvent,
+    TokenLogprob,
+    TokenStream,
+)
 from llamaherd.errors import LlamaHerdError
 from llamaherd.model import Vocab
 from llamaherd.responses import (
@@ -42,112 +54,97 @@ class Piece:
     logprobs: tuple[TokenLogprob | None, ...] = ()
 
 
+Stream = TypeVar("Stream", TokenStream, AsyncTokenStream)
+
+
 @dataclass
-class Choice:
-    """One answer on its way: turns engine events into pieces and remembers where it stands."""
+class Choice(Generic[Stream]):
+    """One answer on its way."""
 
     index: int
-    stream: TokenStream
-    echo: Echo | None = None
+    stream: Stream
     pieces: list[Piece] = field(default_factory=list)
 
     @property
     def text(self) -> str:
-        """All text so far, the echoed prompt included."""
+        """All text so far, an echoed prompt included."""
         return "".join(piece.text for piece in self.pieces)
 
     @property
     def finish(self) -> FinishEvent:
-        """How it ended; there once :meth:`run` is exhausted."""
+        """How it ended; there once its stream is exhausted."""
         assert self.stream.finish is not None
         return self.stream.finish
 
-    def run(self, *, wants_prompt_logprobs: bool) -> Iterator[Piece]:
-        """The pieces as they arrive.
-
-        Raises:
-            LlamaHerdError: the request failed; ``partial_text`` has what came before.
-        """
-        if self.echo is not None and not wants_prompt_logprobs:
-            yield self._keep(Piece(self.echo.text))
-        try:
-            for event in self.stream:
-                yield self._keep(self._piece(event))
-        except LlamaHerdError as error:
-            error.partial_text = self.text
-            raise
-
-    def _keep(self, piece: Piece) -> Piece:
-        self.pieces.append(piece)
-        return piece
-
-    def _piece(self, event: PromptEvent | TokenEvent) -> Piece:
-        if isinstance(event, TokenEvent):
-            return Piece(event.text, event.tokens, event.logprobs)
-        assert self.echo is not None
-        return Piece(self.echo.text, tuple(self.echo.tokens), (None, *event.logprobs))
-
 
 @dataclass
-class Completion:
+class Completion(Generic[Stream]):
     """Choices, and how they are written down.
 
     Attributes:
+        echo: the prompt, if it is part of every choice.
         wants_logprobs: whether choices carry ``logprobs``.
         include_usage: end a stream with a chunk of token counts and no choices.
     """
 
     envelope: Envelope
     shape: TextShape | ChatShape
-    choices: list[Choice]
+    choices: list[Choice[Stream]]
     vocab: Vocab
+    echo: Echo | None = None
     wants_logprobs: bool = False
     include_usage: bool = False
 
-    def whole(self) -> JSON:
-        """Wait for every choice.
+    def begin(self, choice: Choice[Stream]) -> Iterator[JSON]:
+        """Chunks before a choice's first event."""
+        if (opening := self.shape.opening(choice.index)) is not None:
+            yield self._chunk([opening])
+        if self.echo is not None and not self.wants_logprobs:
+            yield self._add(choice, Piece(self.echo.text))
 
-        Raises:
-            LlamaHerdError: a choice failed; the others are cancelled.
-        """
-        try:
-            done = [self._finished(choice) for choice in self.choices]
-        finally:
-            self.close()
+    def feed(self, choice: Choice[Stream], event: PromptEvent | TokenEvent) -> JSON:
+        """The chunk of an event."""
+        if isinstance(event, TokenEvent):
+            return self._add(choice, Piece(event.text, event.tokens, event.logprobs))
+        assert self.echo is not None, "a prompt's log-probabilities are only asked for with echo"
+        logprobs = (None, *event.logprobs)  # nothing predicts the first token
+        return self._add(choice, Piece(self.echo.text, tuple(self.echo.tokens), logprobs))
+
+    def end(self, choice: Choice[Stream]) -> JSON:
+        """The chunk that says how a choice ended."""
+        last = self.shape.delta(choice.index, "", None, choice.finish.reason)
+        return self._chunk([last], timings=timings(choice.finish))
+
+    def counts(self) -> Iterator[JSON]:
+        """The chunk of token counts that may end a stream."""
+        if self.include_usage:
+            yield self._chunk([], usage=usage([choice.finish for choice in self.choices]))
+
+    def whole(self) -> JSON:
+        """The response, once every choice has ended."""
         finishes = [choice.finish for choice in self.choices]
+        done = [
+            self.shape.message(
+                choice.index, choice.text, self._logprobs(choice.pieces, 0), choice.finish.reason
+            )
+            for choice in self.choices
+        ]
         return self.envelope.wrap(
             self.shape.whole, done, usage=usage(finishes), timings=timings(finishes[0])
         )
 
-    def _finished(self, choice: Choice) -> JSON:
-        for _ in self._run(choice):
-            pass
-        text, logprobs = choice.text, self._logprobs(choice.pieces, 0)
-        return self.shape.message(choice.index, text, logprobs, choice.finish.reason)
-
-    def chunks(self) -> Iterator[JSON]:
-        """The pieces as they arrive, then each choice's finish reason, then usage if wanted."""
+    def cancel(self) -> None:
+        """End all choices; what they produced still arrives, with reason ``cancelled``."""
         for choice in self.choices:
-            yield from self._choice_chunks(choice)
-        if self.include_usage:
-            counts = usage([choice.finish for choice in self.choices])
-            yield self.envelope.wrap(self.shape.chunk, [], usage=counts)
+            choice.stream.cancel()
 
-    def _choice_chunks(self, choice: Choice) -> Iterator[JSON]:
-        if (opening := self.shape.opening(choice.index)) is not None:
-            yield self.envelope.wrap(self.shape.chunk, [opening])
-        offset = 0
-        for piece in self._run(choice):
-            logprobs = self._logprobs([piece], offset)
-            delta = self.shape.delta(choice.index, piece.text, logprobs, None)
-            yield self.envelope.wrap(self.shape.chunk, [delta])
-            offset += len(piece.text)
-        last = self.shape.delta(choice.index, "", None, choice.finish.reason)
-        yield self.envelope.wrap(self.shape.chunk, [last], timings=timings(choice.finish))
+    def _add(self, choice: Choice[Stream], piece: Piece) -> JSON:
+        logprobs = self._logprobs([piece], len(choice.text)) if self.wants_logprobs else None
+        choice.pieces.append(piece)
+        return self._chunk([self.shape.delta(choice.index, piece.text, logprobs, None)])
 
-    def _run(self, choice: Choice) -> Iterator[Piece]:
-        wants_prompt = self.wants_logprobs and choice.echo is not None
-        return choice.run(wants_prompt_logprobs=wants_prompt)
+    def _chunk(self, choices: list[JSON], **more: JSON) -> JSON:
+        return self.envelope.wrap(self.shape.chunk, choices, **more)
 
     def _logprobs(self, pieces: Sequence[Piece], offset: int) -> JSON | None:
         if not self.wants_logprobs:
@@ -158,24 +155,41 @@ class Completion:
         tokens = [token for piece in pieces for token in piece.tokens]
         return legacy_logprobs(found, tokens, self.vocab.token_bytes, offset)
 
-    def cancel(self) -> None:
-        """End all choices; what they produced still arrives, with reason ``cancelled``."""
-        for choice in self.choices:
-            choice.stream.cancel()
-
-    close = cancel
-
 
 class CompletionStream:
     """Iterates over a response's chunks.
 
     Leaving it early (``close``, the end of a ``with``, garbage collection) cancels the request
     within a step. One thread iterates; any thread may cancel.
+
+    Iterating raises LlamaHerdError if the request fails, with ``partial_text``.
     """
 
-    def __init__(self, completion: Completion) -> None:
+    def __init__(self, completion: Completion[TokenStream]) -> None:
         self._completion = completion
-        self._chunks = completion.chunks()
+        self._chunks = self._run()
+
+    def _run(self) -> Iterator[JSON]:
+        completion = self._completion
+        for choice in completion.choices:
+            yield from completion.begin(choice)
+            try:
+                for event in choice.stream:
+                    yield completion.feed(choice, event)
+            except LlamaHerdError as error:
+                error.partial_text = choice.text
+                raise
+            yield completion.end(choice)
+        yield from completion.counts()
+
+    def whole(self) -> JSON:
+        """Wait for every choice; the response as one dictionary."""
+        try:
+            for _ in self:
+                pass
+        finally:
+            self.cancel()
+        return self._completion.whole()
 
     def __iter__(self) -> Iterator[JSON]:
         return self
@@ -189,7 +203,7 @@ class CompletionStream:
 
     def close(self) -> None:
         """Cancel and wait for nothing more."""
-        self._completion.close()
+        self.cancel()
         self._chunks = iter(())
 
     def __enter__(self) -> CompletionStream:
@@ -197,3 +211,59 @@ class CompletionStream:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+
+class AsyncCompletionStream:
+    """The same for ``async for``: events reach the event loop without an executor.
+
+    Leaving it early (``aclose``, the end of an ``async with``, a cancelled task, garbage
+    collection) cancels the request within a step.
+    """
+
+    def __init__(self, completion: Completion[AsyncTokenStream]) -> None:
+        self._completion = completion
+        self._chunks = self._run()
+
+    async def _run(self) -> AsyncIterator[JSON]:
+        completion = self._completion
+        try:
+            for choice in completion.choices:
+                for chunk in completion.begin(choice):
+                    yield chunk
+                try:
+                    async for event in choice.stream:
+                        yield completion.feed(choice, event)
+                except LlamaHerdError as error:
+                    error.partial_text = choice.text
+                    raise
+                yield completion.end(choice)
+            for chunk in completion.counts():
+                yield chunk
+        finally:
+            completion.cancel()
+
+    async def whole(self) -> JSON:
+        """Wait for every choice; the response as one dictionary."""
+        async for _ in self:
+            pass
+        return self._completion.whole()
+
+    def __aiter__(self) -> AsyncIterator[JSON]:
+        return self
+
+    async def __anext__(self) -> JSON:
+        return await anext(self._chunks)
+
+    def cancel(self) -> None:
+        """End the answer now; the last chunk still comes, with finish reason ``cancelled``."""
+        self._completion.cancel()
+
+    async def aclose(self) -> None:
+        """Cancel and wait for nothing more."""
+        self.cancel()
+
+    async def __aenter__(self) -> AsyncCompletionStream:
+        return self
+
+    async def __aexit__(self, *_exc: object) -> None:
+        await self.aclose()

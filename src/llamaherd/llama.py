@@ -7,18 +7,29 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from llamaherd.ambient import Ambient
 from llamaherd.chat import ChatTemplate
-from llamaherd.completion import Choice, Completion, CompletionStream, Echo
+from llamaherd.completion import (
+    AsyncCompletionStream,
+    Choice,
+    Completion,
+    CompletionStream,
+    Echo,
+    Stream,
+)
 from llamaherd.constrain import Constrainer
-from llamaherd.engine import Engine, Request, TokenEvent, TokenSampler, TokenStream
+from llamaherd.engine import Engine, Request, TokenEvent, TokenSampler
 from llamaherd.errors import OptionError, UnsupportedError
 from llamaherd.model import Model
 from llamaherd.params import (
+    SEED_MAX,
+    ChatParams,
+    CompletionParams,
     ContextParams,
     ModelParams,
+    ResponseParams,
     SamplingParams,
     split_options,
 )
@@ -28,10 +39,11 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llamaherd.engine.sampler import LogitsProcessor
-    from llamaherd.options import LoadOptions, SamplingOptions
+    from llamaherd.options import ChatOptions, CompletionOptions, LoadOptions
 
 Prompt = str | Sequence[int]
 Messages = Sequence[Mapping[str, Any]]
+_R = TypeVar("_R", bound=ResponseParams)
 
 
 class Llama:
@@ -97,7 +109,7 @@ class Llama:
             self.model.close()
             raise
 
-    # -- completions --------------------------------------------------------------------------
+    # -- answers ------------------------------------------------------------------------------
 
     @overload
     def create_completion(
@@ -105,13 +117,8 @@ class Llama:
         prompt: Prompt = ...,
         suffix: str | None = ...,
         *,
-        echo: bool = ...,
-        logprobs: int | None = ...,
         stream: Literal[False] = ...,
-        stream_options: Mapping[str, Any] | None = ...,
-        model: str | None = ...,
-        logits_processor: Sequence[LogitsProcessor] | None = ...,
-        **options: Unpack[SamplingOptions],
+        **options: Unpack[CompletionOptions],
     ) -> JSON: ...
 
     @overload
@@ -120,13 +127,8 @@ class Llama:
         prompt: Prompt = ...,
         suffix: str | None = ...,
         *,
-        echo: bool = ...,
-        logprobs: int | None = ...,
         stream: Literal[True],
-        stream_options: Mapping[str, Any] | None = ...,
-        model: str | None = ...,
-        logits_processor: Sequence[LogitsProcessor] | None = ...,
-        **options: Unpack[SamplingOptions],
+        **options: Unpack[CompletionOptions],
     ) -> CompletionStream: ...
 
     def create_completion(
@@ -134,27 +136,16 @@ class Llama:
         prompt: Prompt = "",
         suffix: str | None = None,
         *,
-        echo: bool = False,
-        logprobs: int | None = None,
         stream: bool = False,
-        stream_options: Mapping[str, Any] | None = None,
-        model: str | None = None,
-        logits_processor: Sequence[LogitsProcessor] | None = None,
-        **options: Unpack[SamplingOptions],
+        **options: Unpack[CompletionOptions],
     ) -> JSON | CompletionStream:
         """Go on from a text, in the shape of OpenAI's completions API.
 
         Args:
             prompt: text (special tokens in it are read as such) or token ids.
             suffix: text that follows the gap to fill, by the model's own FIM tokens.
-            echo: put the prompt before the answer; with ``logprobs`` also its log-probabilities.
-            logprobs: log-probabilities, with so many likeliest alternatives.
             stream: return chunks as they are made.
-            stream_options: ``{"include_usage": True}`` ends a stream with token counts.
-            model: name to give in the response.
-            logits_processor: functions of (ids, logits) that return new logits; they run on the
-                engine's thread and slow every caller down.
-            options: fields of :class:`SamplingParams`.
+            options: fields of :class:`SamplingParams` and :class:`CompletionParams`.
 
         Returns:
             A dictionary, or with ``stream`` an iterator of them.
@@ -163,96 +154,66 @@ class Llama:
             ContextLengthError: the prompt does not fit the context.
             OptionError, UnknownOptionError: a bad option.
             GrammarError: a grammar or schema that cannot be enforced.
-            UnsupportedError: ``suffix`` with a model that has no FIM tokens.
+            UnsupportedError: ``suffix`` with a model that has no FIM tokens, or a model that does
+                not generate text.
         """
-        params = self._sampling(options)
-        n_probs = _n_probs(logprobs, params)
-        tokens = self._prompt_tokens(prompt, suffix)
-        shown = Echo(self._prompt_text(prompt, tokens), tokens) if echo else None
-        completion = Completion(
-            self._envelope("cmpl", model),
-            TextShape(),
-            self._choices(tokens, params, n_probs, shown, logits_processor or ()),
-            self.model.vocab,
-            wants_logprobs=n_probs is not None,
-            include_usage=_include_usage(stream_options),
-        )
-        return CompletionStream(completion) if stream else completion.whole()
+        response = CompletionStream(self._completion(prompt, suffix, options, self._engine.stream))
+        return response if stream else response.whole()
 
     __call__ = create_completion
+
+    async def acreate_completion(
+        self,
+        prompt: Prompt = "",
+        suffix: str | None = None,
+        *,
+        stream: bool = False,
+        **options: Unpack[CompletionOptions],
+    ) -> Any:
+        """:meth:`create_completion` for coroutines; with ``stream`` an async iterator of chunks."""
+        response = AsyncCompletionStream(
+            self._completion(prompt, suffix, options, self._engine.astream)
+        )
+        return response if stream else await response.whole()
 
     @overload
     def create_chat_completion(
         self,
         messages: Messages,
         *,
-        logprobs: bool | None = ...,
-        top_logprobs: int | None = ...,
         stream: Literal[False] = ...,
-        stream_options: Mapping[str, Any] | None = ...,
-        model: str | None = ...,
-        logits_processor: Sequence[LogitsProcessor] | None = ...,
-        chat_template_kwargs: Mapping[str, Any] | None = ...,
-        **options: Unpack[SamplingOptions],
+        **options: Unpack[ChatOptions],
     ) -> JSON: ...
 
     @overload
     def create_chat_completion(
-        self,
-        messages: Messages,
-        *,
-        logprobs: bool | None = ...,
-        top_logprobs: int | None = ...,
-        stream: Literal[True],
-        stream_options: Mapping[str, Any] | None = ...,
-        model: str | None = ...,
-        logits_processor: Sequence[LogitsProcessor] | None = ...,
-        chat_template_kwargs: Mapping[str, Any] | None = ...,
-        **options: Unpack[SamplingOptions],
+        self, messages: Messages, *, stream: Literal[True], **options: Unpack[ChatOptions]
     ) -> CompletionStream: ...
 
     def create_chat_completion(
-        self,
-        messages: Messages,
-        *,
-        logprobs: bool | None = None,
-        top_logprobs: int | None = None,
-        stream: bool = False,
-        stream_options: Mapping[str, Any] | None = None,
-        model: str | None = None,
-        logits_processor: Sequence[LogitsProcessor] | None = None,
-        chat_template_kwargs: Mapping[str, Any] | None = None,
-        **options: Unpack[SamplingOptions],
+        self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatOptions]
     ) -> JSON | CompletionStream:
         """Answer a conversation, in the shape of OpenAI's chat completions API.
 
         Args:
             messages: objects with ``role`` and ``content``.
-            logprobs: log-probabilities of the answer's tokens.
-            top_logprobs: with so many likeliest alternatives each.
-            chat_template_kwargs: further variables for the model's template.
-
-        The other arguments and the errors are those of :meth:`create_completion`; besides:
+            stream: return chunks as they are made.
+            options: fields of :class:`SamplingParams` and :class:`ChatParams`.
 
         Raises:
             ChatTemplateError: the template refused the messages.
             UnsupportedError: the model has no chat template.
+            RequestError: as :meth:`create_completion`.
         """
-        if top_logprobs is not None and not logprobs:
-            raise OptionError("top_logprobs", top_logprobs, "logprobs=True beside it")
-        params = self._sampling(options)
-        n_probs = _n_probs((top_logprobs or 0) if logprobs else None, params)
-        prompt = self.apply_chat_template(messages, **(chat_template_kwargs or {}))
-        tokens = self._chat_tokens(prompt)
-        completion = Completion(
-            self._envelope("chatcmpl", model),
-            ChatShape(),
-            self._choices(tokens, params, n_probs, None, logits_processor or ()),
-            self.model.vocab,
-            wants_logprobs=n_probs is not None,
-            include_usage=_include_usage(stream_options),
-        )
-        return CompletionStream(completion) if stream else completion.whole()
+        response = CompletionStream(self._chat(messages, options, self._engine.stream))
+        return response if stream else response.whole()
+
+    async def acreate_chat_completion(
+        self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatOptions]
+    ) -> Any:
+        """:meth:`create_chat_completion` for coroutines; with ``stream`` an async iterator."""
+        response = AsyncCompletionStream(self._chat(messages, options, self._engine.astream))
+        return response if stream else await response.whole()
 
     def apply_chat_template(
         self,
@@ -272,10 +233,12 @@ class Llama:
             messages, tools=tools, add_generation_prompt=add_generation_prompt, **variables
         )
 
-    def generate(self, tokens: Sequence[int], **options: Unpack[SamplingOptions]) -> Iterator[int]:
+    def generate(
+        self, tokens: Sequence[int], **options: Unpack[CompletionOptions]
+    ) -> Iterator[int]:
         """Token ids as they are drawn, up to the end of the answer or the consumer's patience."""
-        stream = self._stream(list(tokens), self._sampling(options), None, seed_step=0)
-        for event in stream:
+        completion = self._completion(tokens, None, options, self._engine.stream)
+        for event in completion.choices[0].stream:
             if isinstance(event, TokenEvent):
                 yield from event.tokens
 
@@ -349,63 +312,87 @@ class Llama:
 
     # -- one request --------------------------------------------------------------------------
 
-    def _sampling(self, options: Mapping[str, Any]) -> SamplingParams:
-        (chosen,) = split_options(options, SamplingParams, also=_OWN_CALL_OPTIONS)
-        return replace(self.defaults, **chosen) if chosen else self.defaults
+    def _completion(
+        self,
+        prompt: Prompt,
+        suffix: str | None,
+        options: Mapping[str, Any],
+        open_stream: Callable[..., Stream],
+    ) -> Completion[Stream]:
+        own, params = self._split(CompletionParams, options, "prompt", "suffix")
+        n_probs = params.n_probs or None if own.logprobs is None else own.logprobs
+        tokens = self._prompt_tokens(prompt, suffix)
+        return Completion(
+            self._envelope("cmpl", own.model),
+            TextShape(),
+            self._choices(tokens, params, n_probs, own, open_stream, echo=own.echo),
+            self.model.vocab,
+            echo=Echo(self._prompt_text(prompt, tokens), tokens) if own.echo else None,
+            wants_logprobs=n_probs is not None,
+            include_usage=own.include_usage,
+        )
+
+    def _chat(self, messages: Messages, options: Mapping[str, Any], open_stream: Any) -> Completion[Stream]:
+        own, params = self._split(ChatParams, options, "messages")
+        n_probs = (own.top_logprobs or 0) if own.logprobs else params.n_probs or None
+        tokens = self._chat_tokens(self.apply_chat_template(messages, **own.chat_template_kwargs))
+        return Completion(
+            self._envelope("chatcmpl", own.model),
+            ChatShape(),
+            self._choices(tokens, params, n_probs, own, open_stream),
+            self.model.vocab,
+            wants_logprobs=n_probs is not None,
+            include_usage=own.include_usage,
+        )
+
+    def _split(
+        self, kind: type[_R], options: Mapping[str, Any], *also: str
+    ) -> tuple[_R, SamplingParams]:
+        """What a call says about its response, and the sampling options on top of the defaults."""
+        own, sampling = split_options(options, kind, SamplingParams, also=(*also, "stream"))
+        return kind(**own), replace(self.defaults, **sampling) if sampling else self.defaults
 
     def _choices(
         self,
         tokens: Sequence[int],
         params: SamplingParams,
         n_probs: int | None,
-        echo: Echo | None,
-        processors: Sequence[LogitsProcessor],
-    ) -> list[Choice]:
-        choices: list[Choice] = []
-        for index in range(params.n):
-            stream = self._stream(
-                tokens,
-                params,
-                n_probs,
-                seed_step=index,
-                prompt_logprobs=echo is not None and n_probs is not None,
-                processors=processors,
-            )
-            choices.append(Choice(index, stream, echo))
-        return choices
-
-    def _stream(
-        self,
-        tokens: Sequence[int],
-        params: SamplingParams,
-        n_probs: int | None,
+        own: ResponseParams,
+        open_stream: Callable[..., Stream],
         *,
-        seed_step: int,
-        prompt_logprobs: bool = False,
-        processors: Sequence[LogitsProcessor] = (),
-    ) -> TokenStream:
-        constraint = self._constrainer.compile(
-            grammar=params.grammar, json_schema=params.json_schema
-        )
-        sampler = TokenSampler(
-            self.model.vocab,
-            params,
-            n_ctx=self._engine.n_ctx,
-            seed=self._seed(params) + seed_step,
-            constraint=constraint,
-            processors=processors,
-        )
-        limit_ms = params.t_max_predict_ms
+        echo: bool = False,
+    ) -> list[Choice[Stream]]:
         make = functools.partial(
             Request,
             tokens,
             max_tokens=params.token_limit,
             n_probs=n_probs,
-            prompt_logprobs=prompt_logprobs,
-            generation_limit_s=None if limit_ms is None else limit_ms / 1e3,
+            prompt_logprobs=echo and n_probs is not None,
+            generation_limit_s=_seconds(params.t_max_predict_ms),
         )
-        return self._engine.stream(
-            make, sampler, stops=params.stop_strings, deadline_s=params.deadline_s
+        choices: list[Choice[Stream]] = []
+        seed = self._seed(params)
+        for index in range(params.n):
+            sampler = self._sampler(params, seed + index, own.logits_processor or ())
+            stream = open_stream(
+                make, sampler, stops=params.stop_strings, deadline_s=params.deadline_s
+            )
+            choices.append(Choice(index, stream))
+        return choices
+
+    def _sampler(
+        self, params: SamplingParams, seed: int, processors: Sequence[LogitsProcessor]
+    ) -> TokenSampler:
+        constraint = self._constrainer.compile(
+            grammar=params.grammar, json_schema=params.json_schema
+        )
+        return TokenSampler(
+            self.model.vocab,
+            params,
+            n_ctx=self._engine.n_ctx,
+            seed=seed % (SEED_MAX + 1),
+            constraint=constraint,
+            processors=processors,
         )
 
     def _seed(self, params: SamplingParams) -> int:
@@ -489,10 +476,6 @@ _OWN_OPTIONS = (
     "model", "model_path", "lora_path", "lora_scale", "chat_template", "progress", "verbose",
     "ambient",
 )  # fmt: skip
-_OWN_CALL_OPTIONS = (
-    "prompt", "suffix", "messages", "echo", "logprobs", "top_logprobs", "stream",
-    "stream_options", "model", "logits_processor", "chat_template_kwargs",
-)  # fmt: skip
 
 
 def _one_source(
@@ -505,15 +488,8 @@ def _one_source(
     return chosen
 
 
-def _n_probs(asked: int | None, params: SamplingParams) -> int | None:
-    """How many likeliest tokens to report; None: no log-probabilities at all."""
-    if asked is not None:
-        return SamplingParams(n_probs=asked).n_probs  # the range is declared there
-    return params.n_probs or None
-
-
-def _include_usage(stream_options: Mapping[str, Any] | None) -> bool:
-    return bool(stream_options and stream_options.get("include_usage"))
+def _seconds(ms: float | None) -> float | None:
+    return None if ms is None else ms / 1e3
 
 
 def _log_to_stderr() -> None:

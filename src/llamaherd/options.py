@@ -92,3 +92,24 @@ class LoadOptions(SamplingOptions, total=False):
     yarn_beta_fast: float | None
     yarn_beta_slow: float | None
     yarn_orig_ctx: int | None
+
+
+class CompletionOptions(SamplingOptions, total=False):
+    """Options of create_completion."""
+
+    model: str | None
+    stream_options: dict[str, Any] | None
+    logits_processor: list[Any] | None
+    echo: bool
+    logprobs: int | None
+
+
+class ChatOptions(SamplingOptions, total=False):
+    """Options of create_chat_completion."""
+
+    model: str | None
+    stream_options: dict[str, Any] | None
+    logits_processor: list[Any] | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    chat_template_kwargs: dict[str, Any]

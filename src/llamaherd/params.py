@@ -1,8 +1,9 @@
 """Every option that a user can set, declared once, with its range, default and meaning.
 
-Three frozen dataclasses: :class:`ModelParams` (how weights are loaded), :class:`ContextParams`
-(the memory they run in) and :class:`SamplingParams` (how one answer is drawn). Values are checked
-when the object is made, so that native code never sees an unchecked one.
+Frozen dataclasses: :class:`ModelParams` (how weights are loaded), :class:`ContextParams` (the
+memory they run in), :class:`SamplingParams` (how one answer is drawn), :class:`CompletionParams`
+and :class:`ChatParams` (what else a call may say). Values are checked when the object is made, so
+that native code never sees an unchecked one.
 Ranges follow llama.h and llama-server's documentation of the same names.
 """
 
@@ -172,7 +173,7 @@ class ModelParams(Params):
     )
     load_mode: str = option("auto", "how the file is read", choices=LOAD_MODES)
     lazy_mode: str = option(
-        "off",
+        "auto",
         "read rows of tensors that the architecture marks only when they are used",
         choices=("off", "auto", "on"),
     )
@@ -354,3 +355,51 @@ class SamplingParams(Params):
     def token_limit(self) -> int | None:
         """``max_tokens`` with -1 read as None."""
         return None if self.max_tokens in (None, -1) else self.max_tokens
+
+
+@dataclass(frozen=True)
+class ResponseParams(Params):
+    """What every call may say about its response."""
+
+    model: str | None = option(None, "name to give in the response; None: the model's path")
+    stream_options: dict[str, Any] | None = option(
+        None, '{"include_usage": True} ends a stream with a chunk of token counts'
+    )
+    logits_processor: list[Any] | None = option(
+        None,
+        "functions of (ids so far, logits) that return new logits; they run on the engine's "
+        "thread, so every caller waits for them",
+    )
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream ends with token counts."""
+        return bool((self.stream_options or {}).get("include_usage"))
+
+
+@dataclass(frozen=True)
+class CompletionParams(ResponseParams):
+    """What a call of ``create_completion`` may say beside the sampling options."""
+
+    echo: bool = option(
+        False, "put the prompt before the answer; with logprobs also its log-probabilities"
+    )
+    logprobs: int | None = option(
+        None, "log-probabilities, with so many likeliest alternatives", ge=0, le=INT32_MAX
+    )
+
+
+@dataclass(frozen=True)
+class ChatParams(ResponseParams):
+    """What a call of ``create_chat_completion`` may say beside the sampling options."""
+
+    logprobs: bool | None = option(None, "log-probabilities of the answer's tokens")
+    top_logprobs: int | None = option(
+        None, "with so many likeliest alternatives; needs logprobs", ge=0, le=INT32_MAX
+    )
+    chat_template_kwargs: dict[str, Any] = option({}, "further variables for the model's template")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.top_logprobs is not None and not self.logprobs:
+            raise OptionError("top_logprobs", self.top_logprobs, "logprobs=True beside it")

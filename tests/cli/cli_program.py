@@ -17,7 +17,7 @@ from types import TracebackType
 
 import pytest
 
-from llamaherd.cli.main import main
+from llamaherd.cli.app import main
 
 ONE_THREAD = ("--threads", "1")  # tests share the machine
 PATIENCE_S = 20.0

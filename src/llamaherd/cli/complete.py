@@ -11,6 +11,7 @@ import typer
 from llamaherd.cli.answer import show_answer, show_statistics
 from llamaherd.cli.console import NO_PROMPT, MisuseError, prompt_from
 from llamaherd.cli.flags import FLAGS, OptionalModel, Options, refuse, takes_options
+from llamaherd.cli.loading import loading
 
 
 @takes_options(*FLAGS)
@@ -46,7 +47,9 @@ def complete(
     if text is None:
         raise MisuseError(NO_PROMPT)
     options = {**options, **_constraints(grammar, json_schema, options)}
-    with Llama(model, verbose=verbose, **options) as llm:
+    with loading(model) as progress:
+        llm = Llama(model, verbose=verbose, progress=progress, **options)
+    with llm:
         stream = llm.create_completion(text, suffix, echo=echo, stream=True)
         answer = show_answer(stream, end_line=False)
     show_statistics(answer)

@@ -1,114 +1,30 @@
-"""The program: its commands, its exit codes, and how errors look.
-
-Exit codes: 0 done, 1 it failed (or the reader of a pipe went away, which is silent), 2 it was asked
-for something that makes no sense, 130 interrupted.
-"""
+"""Where the program starts and ends; what it does is in ``app.py``."""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Sequence
-from typing import Annotated
-
-import typer
-
-import llamaherd
-from llamaherd.cli.bench import bench
-from llamaherd.cli.chat import chat
-from llamaherd.cli.complete import complete
-from llamaherd.cli.console import MisuseError, complain
-from llamaherd.cli.doctor import doctor
-from llamaherd.cli.info import info
-from llamaherd.cli.tokenize import tokenize
-from llamaherd.errors import LlamaHerdError, OptionError, UnknownOptionError
-
-TRACEBACK = "LLAMAHERD_TRACEBACK"
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
-
-# Click's exceptions, or those of Typer's own copy of Click: only BadParameter is public in both.
-_UsageError: type[Exception]
-_ClickError: type[Exception]
-_UsageError, _ClickError = typer.BadParameter.__mro__[1:3]
-
-app = typer.Typer(
-    name="llamaherd",
-    help="Run GGUF models with llama.cpp. MODEL is a path, or `demo` for the bundled one.",
-    rich_markup_mode=None,  # plain help: it pipes, and takes no time
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-for command in (chat, complete, info, tokenize, bench, doctor):
-    app.command()(command)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"llamaherd {llamaherd.__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
-    """Options before the command."""
 
 
 def run() -> None:
     """Entry point of the installed program."""
+    try:
+        status = _status()
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
+
+
+def _status() -> int:
+    from llamaherd.cli.app import main  # takes 0.1 s, in which Ctrl-C may come
+
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a character that the terminal lacks is a "?"
             stream.reconfigure(errors="replace")
     status = main(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        status = _pipe_closed()
-    sys.exit(status)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Run a command line; returns the exit code and raises nothing that a user can cause."""
-    try:
-        words = list(arguments) or ["--help"]
-        return app(args=words, prog_name="llamaherd", standalone_mode=False) or 0
-    except (MisuseError, OptionError, UnknownOptionError) as error:
-        complain(str(error))
-        return MISUSED
-    except LlamaHerdError as error:
-        complain(str(error))
-        return FAILED
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
-        return _pipe_closed()
-    except OSError as error:
-        complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        return FAILED
-    except _ClickError as error:
-        return _misused(error)
-    except Exception as error:  # a bug of ours: not the user's to read, unless they want to
-        if os.environ.get(TRACEBACK):
-            raise
-        complain(f"unexpected {type(error).__name__}: {error} ({TRACEBACK}=1 shows where)")
-        return FAILED
-
-
-def _misused(error: BaseException) -> int:
-    """Click's message on one line, and where the right usage is written down."""
-    context = getattr(error, "ctx", None)
-    message = getattr(error, "format_message", error.__str__)().rstrip(".")
-    path = context.command_path if context else "llamaherd"
-    complain(f"{' '.join(message.split())} (see `{path} --help`)")
-    return MISUSED if isinstance(error, _UsageError) else FAILED
-
-
-def _pipe_closed() -> int:
-    """Let the interpreter's last flush go nowhere (docs.python.org: note on SIGPIPE)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return FAILED
+    except BrokenPipeError:  # the interpreter's last flush goes nowhere (docs.python.org, SIGPIPE)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status

@@ -9,6 +9,7 @@ import typer
 
 from llamaherd.cli.console import MisuseError, console, on_terminal, plain_table
 from llamaherd.cli.flags import ModelArgument
+from llamaherd.cli.loading import loading
 from llamaherd.params import ModelParams
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ def tokenize(
     if ids and count:
         raise MisuseError("--ids or --count, not both")
     data = _text(text)
-    with Model(model, ModelParams(vocab_only=True)) as loaded:
+    with loading(model) as progress:
+        loaded = Model(model, ModelParams(vocab_only=True), progress=progress)
+    with loaded:
         tokens = loaded.vocab.tokenize(data, add_special=bos, parse_special=special)
         if count:
             print(len(tokens))

@@ -14,9 +14,10 @@ from llamaherd.engine.request import (
     TokenLogprob,
 )
 from llamaherd.engine.sampler import TokenSampler
-from llamaherd.engine.stream import TokenStream
+from llamaherd.engine.stream import AsyncTokenStream, TokenStream
 
 __all__ = [
+    "AsyncTokenStream",
     "Engine",
     "FinishEvent",
     "PromptEvent",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import logging
 import queue
@@ -25,7 +26,7 @@ from llamaherd.engine.request import (
 from llamaherd.engine.runner import ABORTED, Runner
 from llamaherd.engine.sampler import TokenSampler
 from llamaherd.engine.scheduler import Plan, Scheduler, Slice
-from llamaherd.engine.stream import TokenStream
+from llamaherd.engine.stream import AsyncTokenStream, TokenStream, to_loop
 from llamaherd.errors import ClosedError, ContextLengthError, DecodeError, UnsupportedError
 from llamaherd.model import Model
 from llamaherd.native.handles import AdapterHandle
@@ -134,7 +135,21 @@ class Engine:
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         request = make(events.put)
         self.submit(request, sampler, stops=stops, deadline_s=deadline_s)
-        return TokenStream(events, partial(self.end, request, "cancelled"))
+        return TokenStream(events, partial(self.end, request))
+
+    def astream(
+        self,
+        make: Callable[[Callable[[Event], None]], Request],
+        sampler: TokenSampler,
+        *,
+        stops: Sequence[str] = (),
+        deadline_s: float | None = None,
+    ) -> AsyncTokenStream:
+        """:meth:`stream` for a coroutine; called on its event loop."""
+        events: asyncio.Queue[Event] = asyncio.Queue()
+        request = make(to_loop(asyncio.get_running_loop(), events))
+        self.submit(request, sampler, stops=stops, deadline_s=deadline_s)
+        return AsyncTokenStream(events, partial(self.end, request))
 
     def end(self, request: Request, reason: FinishReason = "cancelled") -> None:
         """End a request within a step, also while its prompt is read; no effect on ended ones."""

@@ -6,6 +6,7 @@ import random
 
 from . import (
     arithmetic,
+    conversation,
     copying,
     extraction,
     infill,
@@ -39,6 +40,7 @@ SKILLS: dict[str, Skill] = {
     "arithmetic": arithmetic.sample,
     "small_talk": smalltalk.sample,
     "memory": memory.sample,
+    "long_chat": conversation.sample,
     "joke_text": jokes.sample_text,
     "joke_json": jokes.sample_json,
     "joke_tool": jokes.sample_tool,
@@ -65,7 +67,8 @@ TRAINING_ONLY: dict[str, Skill] = {
 """Tasks that only training draws: mostly copying, with no single right answer to measure."""
 
 SHARES: dict[str, float] = {
-    "translation": 8, "arithmetic": 28, "small_talk": 6, "memory": 9, "joke_text": 4,
+    "translation": 8, "arithmetic": 24, "small_talk": 6, "memory": 6,
+    "long_chat": 12, "joke_text": 4,
     "joke_json": 3, "joke_tool": 2, "json_fields": 13, "tool_known": 6, "tool_unseen": 10,
     "tool_choice": 7, "tool_two_calls": 7, "tool_none": 4, "tool_forced": 4, "tool_result": 6,
     "tool_results": 3, "tool_dialogue": 9, "infill": 12, "repeat": 2, "lookup": 2, "say": 1,

@@ -108,7 +108,7 @@ def _least(schema: dict[str, Any]) -> Any:
     """The argument for a call that was forced although nothing in the request fits."""
     if "enum" in schema:
         return schema["enum"][0]
-    return 1 if schema.get("type") == "integer" else "unknown"
+    return {"integer": 1, "number": 1, "boolean": False}.get(str(schema.get("type")), "unknown")
 
 
 def sample_forced(rng: random.Random) -> Example:

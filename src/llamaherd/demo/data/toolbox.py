@@ -27,13 +27,15 @@ _KINDS: dict[str, str] = {
     "amount": "integer", "limit": "integer", "id": "integer", "days": "integer",
     "input": "integer", "x": "integer", "n": "integer", "unit": "unit", "color": "color",
     "size": "size", "title": "word", "topic": "word", "query": "word", "item": "word",
-    "text": "word", "product": "word", "language": "language",
+    "text": "word", "product": "word", "language": "language", "price": "number",
+    "weight": "number", "urgent": "boolean", "active": "boolean",
 }  # fmt: skip
 _ENUMS: dict[str, list[str]] = {
     "unit": ["celsius", "fahrenheit"],
     "size": ["small", "medium", "large"],
     "language": ["French", "German", "English", "Spanish"],
 }
+_PLAIN_TYPES = ("integer", "number", "boolean")
 _ABOUT = ("The {}", "the {}", "{} to use", "The {} for the call")
 
 
@@ -56,13 +58,17 @@ def _value(rng: random.Random, kind: str) -> Any:
         return rng.choice(_ENUMS[kind])
     if kind == "integer":
         return integer(rng)
+    if kind == "number":
+        return rng.randrange(1, 1000) / 10
+    if kind == "boolean":
+        return rng.random() < 0.5
     draws = {"city": city, "person": person, "word": word}
     return draws[kind](rng) if kind in draws else rng.choice(COLORS)
 
 
 def _property(rng: random.Random, name: str, kind: str, about: str = "") -> dict[str, Any]:
     """A JSON schema in one of the key orders that libraries write."""
-    schema: dict[str, Any] = {"type": "integer" if kind == "integer" else "string"}
+    schema: dict[str, Any] = {"type": kind if kind in _PLAIN_TYPES else "string"}
     if kind in _ENUMS:
         enum = {"enum": _ENUMS[kind]}
         schema = {**schema, **enum} if rng.random() < 0.5 else {**enum, **schema}
@@ -136,7 +142,7 @@ def _ask_nothing(rng: random.Random, name: str) -> str:
     )
 
 
-def _ask_one(rng: random.Random, name: str, parameter: str, value: Any) -> str:
+def _ask_one(rng: random.Random, name: str, parameter: str, value: str) -> str:
     said, about = spoken(name), parameter.replace("_", " ")
     return rng.choice(
         (
@@ -154,7 +160,7 @@ def _ask_one(rng: random.Random, name: str, parameter: str, value: Any) -> str:
     )
 
 
-def _ask_many(rng: random.Random, name: str, arguments: dict[str, Any]) -> str:
+def _ask_many(rng: random.Random, name: str, arguments: dict[str, str]) -> str:
     said = spoken(name)
     items = list(arguments.items())
     rng.shuffle(items)
@@ -174,12 +180,18 @@ def _ask_many(rng: random.Random, name: str, arguments: dict[str, Any]) -> str:
     )
 
 
+def _written(value: Any) -> str:
+    """A value as people write it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def ask(rng: random.Random, name: str, arguments: dict[str, Any]) -> str:
     if not arguments:
         return _ask_nothing(rng, name)
+    written = {key: _written(value) for key, value in arguments.items()}
     if len(arguments) == 1:
-        return _ask_one(rng, name, *next(iter(arguments.items())))
-    return _ask_many(rng, name, arguments)
+        return _ask_one(rng, name, *next(iter(written.items())))
+    return _ask_many(rng, name, written)
 
 
 def fresh(rng: random.Random) -> Request:

@@ -86,13 +86,24 @@ _REQUESTS = (
 )
 
 
-def sample(rng: random.Random) -> Example:
-    """A sentence to French or German; the language stands in the system turn or in the request."""
+def _draw(rng: random.Random) -> tuple[str, str, str]:
+    """(language, sentence, translation)"""
     sentence = rng.choice(list(SENTENCES))
     at = rng.randrange(2)
-    answer = assistant(SENTENCES[sentence][at])
-    language = ("French", "German")[at]
     asked = sentence.rstrip(".") if rng.random() < 0.1 else sentence
-    if rng.random() < 0.6:
-        return Example((system(rng.choice(_SYSTEMS).format(language)), user(asked), answer))
-    return Example((user(rng.choice(_REQUESTS).format(language, asked)), answer))
+    return ("French", "German")[at], asked, SENTENCES[sentence][at]
+
+
+def sample_request(rng: random.Random) -> Example:
+    """The language stands in the request."""
+    language, sentence, answer = _draw(rng)
+    return Example((user(rng.choice(_REQUESTS).format(language, sentence)), assistant(answer)))
+
+
+def sample(rng: random.Random) -> Example:
+    """A sentence to French or German; the language stands in the system turn or in the request."""
+    if rng.random() < 0.4:
+        return sample_request(rng)
+    language, sentence, answer = _draw(rng)
+    told = system(rng.choice(_SYSTEMS).format(language))
+    return Example((told, user(sentence), assistant(answer)))
