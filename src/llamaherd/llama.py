@@ -332,7 +332,9 @@ class Llama:
             include_usage=own.include_usage,
         )
 
-    def _chat(self, messages: Messages, options: Mapping[str, Any], open_stream: Any) -> Completion[Stream]:
+    def _chat(
+        self, messages: Messages, options: Mapping[str, Any], open_stream: Callable[..., Stream]
+    ) -> Completion[Stream]:
         own, params = self._split(ChatParams, options, "messages")
         n_probs = (own.top_logprobs or 0) if own.logprobs else params.n_probs or None
         tokens = self._chat_tokens(self.apply_chat_template(messages, **own.chat_template_kwargs))
