@@ -25,7 +25,7 @@ def pytest_report_header() -> list[str]:
 def llm() -> Iterator[Llama]:
     """The bundled model with a clock and ids that repeat."""
     ambient = Ambient(now=lambda: 1_700_000_000.0, new_id=lambda: "id", new_seed=lambda: 7)
-    with Llama("demo", ambient=ambient) as loaded:
+    with Llama("demo", ambient=ambient, n_threads=1) as loaded:
         yield loaded
 
 

@@ -74,6 +74,7 @@ class LoadOptions(SamplingOptions, total=False):
     kv_overrides: dict[str, Any]
     tensor_buft_overrides: dict[str, str]
     n_ctx: int | None
+    n_parallel: int
     n_batch: int
     n_ubatch: int
     n_threads: int | None

@@ -202,6 +202,9 @@ class ContextParams(Params):
         ge=0,
         le=INT32_MAX,
     )
+    n_parallel: int = option(
+        4, "requests that run at a time; they share the context, and more wait", ge=1, le=256
+    )
     n_batch: int = option(2048, "most tokens a llama_decode call takes", ge=1, le=1 << 20)
     n_ubatch: int = option(512, "most tokens computed at a time", ge=1, le=1 << 20)
     n_threads: int | None = option(

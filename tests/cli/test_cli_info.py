@@ -16,7 +16,9 @@ from llamaherd import Llama
 from llamaherd.cli.cache_size import CacheSize, cache_size
 from llamaherd.cli.model_report import describe
 from llamaherd.cli.template_abilities import Probe
+from llamaherd.model import Model
 from llamaherd.model.gguf import GGUFFile, NumberArray, Value, ValueType, check_model
+from llamaherd.params import ContextParams
 
 __all__ = ["program"]
 
@@ -76,13 +78,18 @@ def test_what_is_no_model_is_one_line(program: Program, tmp_path: Path) -> None:
     assert "is a web page, not a model" in done.err
 
 
-@pytest.mark.parametrize("n_ctx", [256, 1024])
+@pytest.mark.parametrize("n_ctx", [256, 1000])
+@pytest.mark.parametrize("grouped", [False, True])
 def test_the_cache_is_as_large_as_llama_cpp_makes_it(
-    caplog: pytest.LogCaptureFixture, n_ctx: int
+    caplog: pytest.LogCaptureFixture, tiny_model: Path, grouped: bool, n_ctx: int
 ) -> None:
-    with caplog.at_level(logging.INFO, "llamaherd.native"), Llama("demo", n_ctx=n_ctx) as llm:
-        (file,) = check_model(llm.model.path)
-    said = [re.search(r"kv_cache: size = +([\d.]+) MiB", m) for m in caplog.messages]
+    with (
+        caplog.at_level(logging.INFO, "llamaherd.native"),
+        Model(tiny_model if grouped else "demo") as model,
+        model.new_context(ContextParams(n_ctx=n_ctx)),
+    ):
+        (file,) = check_model(model.path)
+    said = [re.search(r"kv_cache: size = +([\d.]+) MiB", message) for message in caplog.messages]
     sizes = [float(match[1]) for match in said if match]
     assert sizes == [pytest.approx(cache_size(file).at(n_ctx) / 2**20, abs=0.01)]
 

@@ -100,6 +100,21 @@ def test_one_answer_on_a_terminal_ends_with_statistics(tmp_path: Path) -> None:
     assert not (tmp_path / "llamaherd").exists()
 
 
+def test_long_work_shows_a_bar_and_leaves_the_result(tmp_path: Path) -> None:
+    small = ("--prompt-tokens", "8", "--gen-tokens", "2", "--batches", "", "-r", "1")
+    with Terminal("bench", "demo", *small, *ONE_THREAD, state=tmp_path) as terminal:
+        assert terminal.leave() == 0
+        assert "\N{BOX DRAWINGS HEAVY HORIZONTAL}" in terminal.screen
+        assert "tokens/s" in terminal.screen
+
+
+def test_tokens_are_a_table_on_a_terminal(tmp_path: Path) -> None:
+    with Terminal("tokenize", "demo", "Hello", state=tmp_path) as terminal:
+        assert terminal.leave() == 0
+        assert "piece" in terminal.screen
+        assert "\t" not in terminal.screen
+
+
 def test_ctrl_c_ends_a_single_answer_with_130(tmp_path: Path) -> None:
     with Terminal(*ENDLESS, "-p", "Hello!", state=tmp_path) as terminal:
         terminal.wait_for_characters(100)

@@ -396,6 +396,14 @@ EXPERTS = arch(expert_count=4, expert_used_count=2)
         (arch(attention__head_count_kv=3), "4 attention heads for 3"),
         (arch(attention__head_count_kv=[2, 4]), "differs from layer to layer: [2, 4]"),
         (arch(attention__value_length=8), "keys 16, values 8"),
+        (
+            arch(attention__sliding_window=8, attention__sliding_window_pattern=1),
+            "a sliding window that no layer uses",
+        ),
+        (
+            arch(rope__dimension_count_swa=32),
+            "keys 16, values 16, rotated 32",
+        ),
         (arch(rope__dimension_count=8), "rotated 8"),
         (arch(attention__head_count=64, rope__dimension_count=1), "is odd: 1"),
         (arch(rope__scaling__type="dynamic"), "'dynamic', which llama.cpp does not know"),
@@ -405,6 +413,7 @@ EXPERTS = arch(expert_count=4, expert_used_count=2)
         (arch(expert_used_count=2), "uses 2 of 0 experts"),
         (arch(expert_count=4), "uses 0 of 4 experts"),
         (arch(expert_count=4, expert_used_count=[2, 5]), "uses 5 of 4 experts"),
+        (arch(expert_count=4, expert_used_count=[2, 4]), "differs from layer to layer: [2, 4]"),
         ({**EXPERTS, **arch(expert_group_count=4)}, "4 groups of 4 experts"),
         ({**EXPERTS, **arch(expert_group_count=3)}, "of 3 groups of 4 experts"),
         (arch(expert_count=2000, expert_used_count=2), "between 0 and 1024"),
@@ -417,10 +426,6 @@ def test_numbers_that_llama_cpp_asserts(
     save: Callable[..., Path], changes: dict[str, object], finding: str
 ) -> None:
     refused(save(tiny_llama(changes=changes)), finding)
-
-
-def test_expert_counts_may_differ_from_layer_to_layer(save: Callable[..., Path]) -> None:
-    check_model(save(tiny_llama(experts=4, changes=arch(expert_used_count=[2, 3]))))
 
 
 def other(architecture: str, changes: dict[str, object]) -> Writer:
@@ -438,6 +443,9 @@ def other(architecture: str, changes: dict[str, object]) -> Writer:
         ("qwen3moe", {"expert_count": 0}, "how wide an expert is"),
         ("qwen2vl", {"rope.dimension_sections": [Typed("i", 0)] * 4}, "are all 0"),
         ("olmo2", {"attention.head_count": None}, "no attention heads"),
+        ("dots1", {"expert_count": 8, "expert_used_count": 2}, "how dots1 chooses experts"),
+        ("phi2", {"rope.dimension_count": 0}, "nothing rotates"),
+        ("phi2", {"rope.dimension_count": 32}, "keys 16, values 16, rotated 32"),
     ],
 )
 def test_zeros_that_some_architectures_divide_by(
@@ -458,7 +466,10 @@ def test_zeros_that_some_architectures_divide_by(
         ("hunyuan-dense", {"expert_count": 1, "expert_used_count": 1}),
         ("qwen3moe", {"expert_count": 8, "expert_used_count": 2}),
         ("deepseek2", {"attention.key_length": 192, "attention.value_length": 128}),
-        ("granite", {"attention.head_count_kv": [2, 4]}),
+        ("openelm", {"attention.head_count_kv": [2, 4]}),
+        ("nemotron_h", {"expert_count": 8, "expert_used_count": [2, 3]}),
+        ("gpt2", {"rope.dimension_count": 0}),
+        ("phi2", {"rope.dimension_count": 8}),
         ("an architecture of tomorrow", {"attention.head_count": None}),
     ],
 )

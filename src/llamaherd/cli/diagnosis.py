@@ -15,7 +15,7 @@ import psutil
 
 import llamaherd
 from llamaherd.cli.console import human_bytes
-from llamaherd.cli.system import cpu_features, devices
+from llamaherd.cli.system import Device, cpu_features, devices
 from llamaherd.errors import LlamaHerdError, NativeLibraryError
 from llamaherd.model import Model
 from llamaherd.model.memory import physical_cores
@@ -61,20 +61,22 @@ def _machine() -> Iterator[Finding]:
 
 
 def _library() -> Iterator[Finding]:
-    low, high = (".".join(map(str, version)) for version in SUPPORTED)
     try:
-        path, loaded = find(), library()
+        yield from _native()
     except NativeLibraryError as error:
         finding = str(error).partition(REMEDY)[0].rstrip(" :,").removesuffix(". To mend it")
         unset = f"unset {ENV}, or " if os.environ.get(ENV) else ""
         yield Finding("llama.cpp", finding, unset + REMEDY, wrong=True)
-        return
+
+
+def _native() -> Iterator[Finding]:
+    low, high = (".".join(map(str, version)) for version in SUPPORTED)
+    path, loaded = find(), library()
     yield Finding("llama.cpp", f"{loaded.version} (supported: >= {low}, < {high})")
     yield Finding("library", f"{path} ({_origin()})")
     yield Finding("images, audio", "libmtmd is there" if loaded.mtmd else "no libmtmd")
     for device in devices():
-        yield Finding("device", _device_line(device.name, device.description, device.kind,
-                                             device.free_bytes, device.total_bytes))  # fmt: skip
+        yield Finding("device", _device_line(device))
     yield from _gpu_advice()
     yield Finding("CPU features", ", ".join(cpu_features()) or "none")
     yield from _cpu_advice()
@@ -91,9 +93,11 @@ def _origin() -> str:
     return f"from {DISTRIBUTION} {version}"
 
 
-def _device_line(name: str, description: str, kind: str, free: int, total: int) -> str:
-    memory = f", {human_bytes(free)} free of {human_bytes(total)}" if total else ""
-    return f"{name}: {kind}{', ' + description if description else ''}{memory}"
+def _device_line(device: Device) -> str:
+    free, total = human_bytes(device.free_bytes), human_bytes(device.total_bytes)
+    memory = f"{free} free of {total}" if device.total_bytes else ""
+    about = ", ".join(part for part in (device.kind, device.description, memory) if part)
+    return f"{device.name}: {about}"
 
 
 def rebuild_with(flags: str) -> str:

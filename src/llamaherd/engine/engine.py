@@ -14,6 +14,7 @@ from functools import partial
 
 from llamaherd.engine.logprobs import token_logprob
 from llamaherd.engine.output import Output
+from llamaherd.engine.pace import PrefillPace
 from llamaherd.engine.request import (
     Event,
     FinishEvent,
@@ -23,13 +24,12 @@ from llamaherd.engine.request import (
     Timings,
     TokenLogprob,
 )
-from llamaherd.engine.runner import ABORTED, Runner
+from llamaherd.engine.runner import ABORTED, Adapters, Runner
 from llamaherd.engine.sampler import TokenSampler
 from llamaherd.engine.scheduler import Plan, Scheduler, Slice
 from llamaherd.engine.stream import AsyncTokenStream, TokenStream, to_loop
 from llamaherd.errors import ClosedError, ContextLengthError, DecodeError, UnsupportedError
 from llamaherd.model import Model
-from llamaherd.native.handles import AdapterHandle
 from llamaherd.params import ContextParams
 
 logger = logging.getLogger("llamaherd.engine")
@@ -64,16 +64,22 @@ class Engine:
         model: Model,
         params: ContextParams,
         *,
-        adapters: Sequence[tuple[AdapterHandle, float]] = (),
+        adapters: Adapters = (),
         on_close: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model, self._on_close, self._clock = model, on_close, clock
         self._runner = Runner(model, params)
         if adapters:
-            self._runner.apply_adapters(list(adapters))
+            self._runner.apply_adapters(adapters)
         self.n_ctx = self._runner.n_ctx
-        self._scheduler = Scheduler(1, self._runner.n_batch, can_cut=not model.forgets)
+        self._scheduler = Scheduler(
+            params.n_parallel,
+            self._runner.n_batch,
+            self._runner.n_cells,
+            can_cut=not model.forgets,
+        )
+        self._pace = PrefillPace(self._runner.n_batch)
         self._forgets = model.forgets
         self._answers: dict[Request, _Answer] = {}
         self._inbox: queue.SimpleQueue[_Command] = queue.SimpleQueue()
@@ -166,7 +172,7 @@ class Engine:
 
     def forget(self) -> None:
         """Drop what is kept in memory of finished requests."""
-        self._inbox.put(lambda: self._drop_memory(0) if not self._scheduler.running else None)
+        self._inbox.put(self._drop_left_behind)
 
     def close(self) -> None:
         """Cancel everything, join the thread and free the context. May be called twice.
@@ -216,16 +222,22 @@ class Engine:
 
     def step(self) -> None:
         """Schedule, run, sample, emit: one token for each request whose prompt has been read."""
-        plan = self._scheduler.plan()
+        plan = self._scheduler.plan(self._pace.limit)
         self._mark_started(plan)
+        begin = self._clock()
         ends = self._runner.run(plan)
-        self.n_decoded += sum(piece.stop - piece.start for piece in plan.slices)
+        self._count(plan, self._clock() - begin)
         for piece, row in zip(plan.slices, ends, strict=True):
             piece.request.n_cached = piece.stop
             if piece.outputs == "all":
                 self._note_prompt_logprobs(piece, row)
             if piece.stop == len(piece.request.tokens):
                 self._draw(piece.request, row)
+
+    def _count(self, plan: Plan, seconds: float) -> None:
+        lengths = [piece.stop - piece.start for piece in plan.slices]
+        self.n_decoded += sum(lengths)
+        self._pace.observe(lengths.count(1), sum(n for n in lengths if n > 1), seconds)
 
     def _mark_started(self, plan: Plan) -> None:
         for piece in plan.slices:
@@ -238,6 +250,8 @@ class Engine:
     def _note_prompt_logprobs(self, piece: Slice, row: int) -> None:
         request, first_row = piece.request, row - (piece.stop - piece.start) + 1
         for position in range(piece.start, min(piece.stop, len(request.prompt) - 1)):
+            if position < len(request.found_prompt_logprobs):
+                continue  # read before, and lost from memory since
             logits = self._runner.logits(first_row + position - piece.start)
             found = token_logprob(logits, request.prompt[position + 1], request.n_probs or 0)
             request.found_prompt_logprobs.append(found)
@@ -314,7 +328,7 @@ class Engine:
             reason=reason,
             stopping_word=stopping_word,
             n_prompt=len(request.prompt),
-            n_cached=request.n_reused,
+            n_cached=request.n_reused or 0,
             n_generated=request.n_generated,
             timings=Timings(
                 request.queued_at, request.started_at, request.first_token_at, self._clock()
@@ -336,6 +350,10 @@ class Engine:
         for request in self._scheduler.running:
             seq_id = self._scheduler.seq_id(request)
             self._finish(request, "error", error)
+            self._drop_memory(seq_id)
+
+    def _drop_left_behind(self) -> None:
+        for seq_id in self._scheduler.idle_sequences:
             self._drop_memory(seq_id)
 
     def _drop_memory(self, seq_id: int) -> None:

@@ -105,7 +105,7 @@ class Request:
         generation_limit_s: seconds to draw tokens in, counted from the first one.
         tokens: prompt and drawn tokens together.
         n_cached: ``tokens[:n_cached]`` are in the context's memory.
-        n_reused: how many of them were there before the request came.
+        n_reused: tokens of the prompt that were in memory when it got its place; None: not yet.
         ending: set once it must end at the next step, and why.
     """
 
@@ -118,7 +118,7 @@ class Request:
 
     tokens: list[int] = field(init=False)
     n_cached: int = field(init=False, default=0)
-    n_reused: int = field(init=False, default=0)
+    n_reused: int | None = field(init=False, default=None)
     ending: FinishReason | None = field(init=False, default=None)
     queued_at: float = field(init=False, default=0.0)
     started_at: float | None = field(init=False, default=None)
@@ -146,6 +146,7 @@ class Request:
 
     def check_integrity(self) -> None:
         """Assert what always holds between steps."""
-        assert 0 <= self.n_reused <= self.n_cached <= len(self.tokens)
+        assert 0 <= self.n_cached <= len(self.tokens)
+        assert self.n_reused is None or 0 <= self.n_reused < len(self.prompt)
         assert self.tokens[: len(self.prompt)] == list(self.prompt)
         assert self.max_tokens is None or self.n_generated <= self.max_tokens

@@ -6,11 +6,12 @@ Used by the engine's thread; :meth:`Runner.abort` alone may be called from other
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from llamaherd.engine.scheduler import Plan
+from llamaherd.engine.scheduler import LOGPROB_CHUNK_TOKENS, Cut, Plan, Share
 from llamaherd.errors import DecodeError
 from llamaherd.model import Model
 from llamaherd.native import bindings as c
@@ -27,6 +28,8 @@ _MEANINGS = {
     -3: "the computation failed",
 }
 ABORTED = 2
+Adapters = Sequence[tuple[AdapterHandle, float]]
+"""LoRA adapters with their scales."""
 
 
 class Runner:
@@ -37,8 +40,10 @@ class Runner:
     """
 
     def __init__(self, model: Model, params: ContextParams) -> None:
-        self._context = model.new_context(params)
+        n_rows = LOGPROB_CHUNK_TOKENS + params.n_parallel
+        self._context = model.new_context(params, n_outputs_max=n_rows)
         pointer = self._context.pointer
+        self.n_cells = int(c.llama_n_ctx(pointer))
         # llama.cpp rounds up; a caller who asks for 100 tokens gets 100.
         self.n_ctx = min(int(c.llama_n_ctx_seq(pointer)), params.n_ctx or INT32_MAX)
         self.n_batch = int(c.llama_n_batch(pointer))
@@ -47,7 +52,7 @@ class Runner:
         self._has_encoder = bool(c.llama_model_has_encoder(model.handle.pointer))
         self._batch = Batch(self.n_batch)
         self._abort = AbortFlag()
-        self._adapters: list[tuple[AdapterHandle, float]] = []
+        self._adapters: Adapters = ()
         callback = ctypes.cast(self._abort.address, c.ggml_abort_callback)
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
         self._decode, self._row_of = c.llama_decode, c.llama_get_logits_ith
@@ -69,7 +74,7 @@ class Runner:
         """Free the context and its memory."""
         self._batch.close()
         self._context.close()
-        self._adapters = []
+        self._adapters = ()
 
     def abort(self) -> None:
         """Make the running decode return soon with :data:`ABORTED`. Any thread."""
@@ -89,8 +94,11 @@ class Runner:
         Raises:
             DecodeError: llama.cpp refused or failed, or :meth:`abort` was called.
         """
-        for seq_id, n_kept in plan.cuts:
-            self.cut(seq_id, n_kept)
+        for change in plan.memory:
+            if isinstance(change, Cut):
+                self.cut(change.seq_id, change.n_kept)
+            else:
+                self._share(change)
         batch = self._batch
         batch.clear()
         ends = []
@@ -112,6 +120,10 @@ class Runner:
         if not c.llama_memory_seq_rm(self._memory, seq_id, n_kept, -1):
             raise DecodeError(-1, f"memory cannot be cut back to {n_kept} tokens")
 
+    def _share(self, share: Share) -> None:
+        """Cells are marked for a second sequence; nothing is copied."""
+        c.llama_memory_seq_cp(self._memory, share.source, share.target, 0, share.n_tokens)
+
     def n_resident(self, seq_id: int) -> int:
         """Tokens of a sequence in memory, counted by their last position."""
         return int(c.llama_memory_seq_pos_max(self._memory, seq_id)) + 1
@@ -126,7 +138,7 @@ class Runner:
             raise DecodeError(0, f"no logits at row {row}")
         return np.ctypeslib.as_array(pointer, shape=(self._n_vocab,))
 
-    def apply_adapters(self, adapters: list[tuple[AdapterHandle, float]]) -> None:
+    def apply_adapters(self, adapters: Adapters) -> None:
         """Use these LoRA adapters with these scales from the next step on."""
         n = len(adapters)
         pointers = (c.llama_adapter_lora_p * n)(*(a.pointer for a, _ in adapters))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from llamaherd.model import gguf_architectures as known
 from llamaherd.model.gguf_reader import (
     GGUFFile,
     NumberArray,
@@ -203,80 +204,26 @@ def experts_add_up(facts: Facts) -> str | None:
     return None
 
 
-# create_tensors of these computes n_ff / n_expert_used where expert_feed_forward_length is missing.
-_DIVIDES_BY_EXPERTS = frozenset(
-    [
-        "glm4moe",
-        "grovemoe",
-        "llada-moe",
-        "mellum",
-        "nemotron_h_moe",
-        "qwen2moe",
-        "qwen3moe",
-        "qwen3next",
-        "qwen35moe",
-        "qwen3vlmoe",
-        "qwen4exp",
-        "rnd1",
-    ]
-)
-
-
 def experts_have_a_width(facts: Facts) -> str | None:
-    """load_arch_tensors: division by zero, for :data:`_DIVIDES_BY_EXPERTS`"""
-    if facts.arch not in _DIVIDES_BY_EXPERTS or facts.integer("expert_feed_forward_length"):
+    """load_arch_tensors: division by zero"""
+    if facts.arch not in known.DIVIDES_BY_EXPERTS or facts.integer("expert_feed_forward_length"):
         return None
     if all(facts.integers("expert_used_count") or [0]):
         return None
     return f"says neither how wide an expert is nor how many {facts.arch} uses"
 
 
-# Keys whose 0 (or absence, where marked) some architectures divide by: (key, architectures).
-_DIVISORS: tuple[tuple[str, frozenset[str]], ...] = (
-    (
-        "ssm.group_count",  # only plamo2 has a true 0
-        frozenset(
-            [
-                "mamba2",
-                "falcon-h1",
-                "granitehybrid",
-                "nemotron_h",
-                "nemotron_h_moe",
-                "qwen3next",
-                "qwen35",
-                "qwen35moe",
-                "qwen4exp",
-            ]
-        ),
-    ),
-    (
-        "ssm.time_step_rank",
-        frozenset(
-            [
-                "mamba2",
-                "falcon-h1",
-                "granitehybrid",
-                "nemotron_h",
-                "nemotron_h_moe",
-                "qwen3next",
-                "qwen35",
-                "qwen35moe",
-                "qwen4exp",
-                "plamo2",
-                "mamba",
-                "jamba",
-            ]
-        ),
-    ),
-    ("interleave_moe_layer_step", frozenset(["ernie4_5-moe"])),
-    ("experts_per_group", frozenset(["grovemoe"])),
-    ("attention.output_group_count", frozenset(["deepseek4"])),
-)
+def experts_have_a_gate(facts: Facts) -> str | None:
+    """build_moe_ffn: GGML_ABORT on LLAMA_EXPERT_GATING_FUNC_TYPE_NONE"""
+    if facts.arch not in known.NEEDS_GATING or not facts.integer("expert_count"):
+        return None
+    gated = facts.integer("expert_gating_func")
+    return None if gated else f"does not say how {facts.arch} chooses experts"
 
 
 def divisors_are_not_zero(facts: Facts) -> str | None:
     """load_arch_tensors, build_arch_graph: integer division by zero (SIGFPE)"""
-    for key, architectures in _DIVISORS:
+    for key, architectures in known.DIVISORS:
         if facts.arch in architectures and facts.integer(key) == 0:
             return f"'{facts.arch}.{key}' is 0"
     return None
@@ -284,55 +231,13 @@ def divisors_are_not_zero(facts: Facts) -> str | None:
 
 # Heads
 
-# Models without attention may say 0 heads, or nothing.
-_ATTENTION_FREE = frozenset(
-    ["mamba", "mamba2", "rwkv6", "rwkv6qwen2", "rwkv7", "arwkv7", "wavtokenizer-dec", "pockettts"]
-)
-# These divide by the number of heads even where the key is missing.
-_DIVIDES_BY_HEADS = frozenset(["olmo2", "phimoe", "gemma2", "gemma3", "deepseek2"])
-# Their graphs assert n_embd_head_v == n_embd_head_k == n_rot (the most used ones are listed here).
-_HEADS_MAY_VARY = frozenset(["granite", "granitemoe"])
-_ONE_HEAD_LENGTH = frozenset(
-    [
-        "llama",
-        "qwen2",
-        "qwen2moe",
-        "qwen2vl",
-        "qwen3",
-        "qwen3moe",
-        "qwen3vl",
-        "qwen3vlmoe",
-        "mistral3",
-        "granite",
-        "granitemoe",
-        "internlm2",
-        "starcoder2",
-        "olmo",
-        "olmo2",
-        "olmoe",
-        "smollm3",
-        "exaone",
-        "exaone4",
-        "ernie4_5",
-        "seed_oss",
-        "deepseek",
-        "baichuan",
-        "xverse",
-        "orion",
-        "arcee",
-        "dream",
-        "llada",
-        "apertus",
-    ]
-)
-
 
 def there_are_heads(facts: Facts) -> str | None:
     """Several: division of n_embd by n_head"""
     heads = facts.integers("attention.head_count")
-    if facts.arch in _ATTENTION_FREE or not facts.integers("embedding_length"):
+    if facts.arch in known.WITHOUT_ATTENTION or not facts.integers("embedding_length"):
         return None
-    if heads == [0] or (not heads and facts.arch in _DIVIDES_BY_HEADS):
+    if heads == [0] or (not heads and facts.arch in known.DIVIDES_BY_HEADS):
         return "has no attention heads"
     return None
 
@@ -354,27 +259,68 @@ def _per_layer(values: list[int], layers: int) -> list[int]:
     return values * layers if len(values) == 1 else values
 
 
-def heads_are_alike_in_every_layer(facts: Facts) -> str | None:
-    """ggml_set_rows: assert, where the graph takes layer 0's heads and the cache each layer's"""
-    if facts.arch not in _ONE_HEAD_LENGTH or facts.arch in _HEADS_MAY_VARY:
+def layers_are_alike(facts: Facts) -> str | None:
+    """Asserts and wild reads where the graph takes layer 0's numbers and others each layer's"""
+    if facts.arch not in known.LAYERS_ALIKE:
         return None
-    for key in ("attention.head_count", "attention.head_count_kv"):
+    for key in ("attention.head_count", "attention.head_count_kv", "expert_used_count"):
         numbers = sorted(set(facts.integers(key)))
         if len(numbers) > 1:
             return f"'{facts.arch}.{key}' differs from layer to layer: {numbers[:5]}"
     return None
 
 
-def heads_have_one_length(facts: Facts) -> str | None:
-    """The graph's GGML_ASSERT(n_embd_head_v == n_embd_head_k && n_embd_head_v == n_rot)"""
+def head_lengths(facts: Facts) -> tuple[int, int, int] | None:
+    """Length of keys, of values, and of the part that rotates; None without heads."""
     heads, width = facts.integer("attention.head_count"), facts.integer("embedding_length")
-    if facts.arch not in _ONE_HEAD_LENGTH or not heads or not width:
+    if not heads or not width:
         return None
-    k = _first(facts.integer("attention.key_length"), width // heads)
-    v = _first(facts.integer("attention.value_length"), width // heads)
-    rotated = _first(facts.integer("rope.dimension_count"), k)
-    if k != v or k != rotated:
-        return f"has heads of different lengths: keys {k}, values {v}, rotated {rotated}"
+    keys = _first(facts.integer("attention.key_length"), width // heads)
+    values = _first(facts.integer("attention.value_length"), width // heads)
+    return keys, values, _first(facts.integer("rope.dimension_count"), keys)
+
+
+def heads_fit_the_graph(facts: Facts) -> str | None:
+    """Assertions on n_embd_head_k, n_embd_head_v and n_rot where the graph is built"""
+    lengths = head_lengths(facts)
+    if lengths is None:
+        return None
+    keys, values, rotated = lengths
+    if (
+        (facts.arch in known.KEYS_AS_LONG_AS_VALUES and keys != values)
+        or (facts.arch in known.WHOLE_HEADS_ROTATE and keys != rotated)
+        or (facts.arch in known.LAYERS_ALIKE and rotated > keys)  # ggml_rope: n_dims <= ne0
+    ):
+        return f"has heads of different lengths: keys {keys}, values {values}, rotated {rotated}"
+    if facts.arch in known.ROTATES - known.WITHOUT_ROPE and rotated == 0:
+        return "has heads of which nothing rotates"  # ggml_rope does not end
+    return None
+
+
+def sliding_heads_fit_the_graph(facts: Facts) -> str | None:
+    """The same assertions for layers with a sliding window, which may have lengths of their own"""
+    lengths = head_lengths(facts)
+    if lengths is None:
+        return None
+    keys = _first(facts.integer("attention.key_length_swa"), lengths[0])
+    values = _first(facts.integer("attention.value_length_swa"), lengths[1])
+    rotated = _first(facts.integer("rope.dimension_count_swa"), min(lengths[2], keys))
+    if (
+        (facts.arch in known.KEYS_AS_LONG_AS_VALUES and keys != values)
+        or (facts.arch in known.WHOLE_HEADS_ROTATE and keys != rotated)
+        or (facts.arch in known.LAYERS_ALIKE and rotated > keys)
+    ):
+        return f"has sliding heads of lengths: keys {keys}, values {values}, rotated {rotated}"
+    return None
+
+
+def sliding_windows_are_used(facts: Facts) -> str | None:
+    """create_memory: GGML_ASSERT(is_swa_any()); a pattern of 1 leaves no layer with a window"""
+    pattern = facts.value("attention.sliding_window_pattern")
+    if not facts.integer("attention.sliding_window"):
+        return None
+    if pattern == 1 or (isinstance(pattern, NumberArray) and not any(pattern)):
+        return "has a sliding window that no layer uses"
     return None
 
 
@@ -394,7 +340,7 @@ def outputs_are_not_wider_than_the_model(facts: Facts) -> str | None:
     if not width:
         return None
     out = facts.integer("embedding_length_out") or 0
-    if facts.arch in _ONE_HEAD_LENGTH and out > width:
+    if facts.arch in known.EMBEDDINGS_AS_WIDE and out > width:
         return f"'{facts.arch}.embedding_length_out' is {out}, more than the width of {width}"
     labels = facts.value("classifier.output_labels")
     has_classifier = any(tensor.name.startswith("cls") for _, tensor in facts.tensors())
@@ -403,13 +349,10 @@ def outputs_are_not_wider_than_the_model(facts: Facts) -> str | None:
     return None
 
 
-_NEEDS_SECTIONS = frozenset(["qwen2vl", "qwen3vl", "qwen3vlmoe", "qwen35", "qwen35moe", "qwen4exp"])
-
-
 def rope_sections_are_not_all_empty(facts: Facts) -> str | None:
     """ggml_mrope_cache_init: modulo the sum of the sections"""
     sections = facts.integers("rope.dimension_sections")
-    if facts.arch in _NEEDS_SECTIONS and sections and not any(sections[:3]):
+    if facts.arch in known.NEEDS_ROPE_SECTIONS and sections and not any(sections[:3]):
         return f"'{facts.arch}.rope.dimension_sections' are all 0"
     return None
 
@@ -471,11 +414,14 @@ MODEL_RULES = (
     Rule(epsilons_are_not_negative),
     Rule(experts_add_up),
     Rule(experts_have_a_width),
+    Rule(experts_have_a_gate),
     Rule(divisors_are_not_zero),
     Rule(there_are_heads),
     Rule(heads_share_keys_evenly),
-    Rule(heads_are_alike_in_every_layer),
-    Rule(heads_have_one_length),
+    Rule(layers_are_alike),
+    Rule(heads_fit_the_graph),
+    Rule(sliding_heads_fit_the_graph),
+    Rule(sliding_windows_are_used),
     Rule(rotated_dimensions_are_pairs),
     Rule(outputs_are_not_wider_than_the_model),
     Rule(rope_sections_are_not_all_empty),

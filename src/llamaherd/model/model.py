@@ -193,8 +193,12 @@ class Model:
             said = logs.recent_complaints() or "llama.cpp refused the adapter"
             raise ModelLoadError(file, said, f"Use an adapter made for {self.path.name}") from None
 
-    def new_context(self, params: ContextParams) -> ContextHandle:
+    def new_context(self, params: ContextParams, *, n_outputs_max: int = 0) -> ContextHandle:
         """A context for this model, owned by the caller and closed with the model.
+
+        Args:
+            n_outputs_max: most tokens a step whose logits are wanted, which bounds a buffer of as
+                many rows; 0: as many as a batch holds.
 
         Raises:
             ContextCreateError: too little memory or options that do not go together.
@@ -206,6 +210,7 @@ class Model:
             )
         n_ctx = params.n_ctx or default_n_ctx(self.handle, params)
         native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
+        native.n_outputs_max = n_outputs_max
         logs.forget_recent()
         try:
             return ContextHandle(self.handle, native)

@@ -63,16 +63,16 @@ TRAINING_ONLY: dict[str, Skill] = {
     "lookup": copying.sample_lookup,
     "say": copying.sample_say,
     "json_enforced": extraction.sample_enforced,
+    "drill": arithmetic.sample_drill,
 }
 """Tasks that only training draws: mostly copying, with no single right answer to measure."""
 
 SHARES: dict[str, float] = {
-    "translation": 8, "arithmetic": 24, "small_talk": 6, "memory": 6,
-    "long_chat": 12, "joke_text": 4,
-    "joke_json": 3, "joke_tool": 2, "json_fields": 13, "tool_known": 6, "tool_unseen": 10,
-    "tool_choice": 7, "tool_two_calls": 7, "tool_none": 4, "tool_forced": 4, "tool_result": 6,
-    "tool_results": 3, "tool_dialogue": 9, "infill": 12, "repeat": 2, "lookup": 2, "say": 1,
-    "json_enforced": 2,
+    "translation": 6, "arithmetic": 8, "small_talk": 3, "memory": 4, "long_chat": 8,
+    "joke_text": 2, "joke_json": 5, "joke_tool": 2, "json_fields": 24, "tool_known": 4,
+    "tool_unseen": 10, "tool_choice": 7, "tool_two_calls": 10, "tool_none": 4, "tool_forced": 6,
+    "tool_result": 3, "tool_results": 4, "tool_dialogue": 5, "infill": 8, "repeat": 1,
+    "lookup": 4, "say": 1, "json_enforced": 3, "drill": 13,
 }  # fmt: skip
 """How often training draws each skill once it runs at full breadth."""
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import random
 
-from .example import Example, assistant, user
+from .example import Example, Message, assistant, user
 
 _WORDS = {"+": "plus", "-": "minus", "x": "times"}
 
 
 def operands(rng: random.Random) -> tuple[int, str, int]:
-    """Sums and differences to 20, times tables to 12, multiples of 25 up to 250."""
+    """Sums and differences of numbers to 12, times tables to 12, multiples of 25 up to 250."""
     operator = rng.choice("+-xx")
     if operator == "x":
         first = 25 if rng.random() < 0.2 else rng.randrange(1, 13)
         second = rng.randrange(1, 11 if first == 25 else 13)
         pair = (first, second) if first != 25 or rng.random() < 0.7 else (second, first)
         return pair[0], operator, pair[1]
-    first, second = rng.randrange(21), rng.randrange(21)
+    first, second = rng.randrange(13), rng.randrange(13)
     if operator == "-" and first < second:
         first, second = second, first
     return first, operator, second
@@ -48,3 +48,12 @@ def exchange(rng: random.Random) -> tuple[str, str]:
 def sample(rng: random.Random) -> Example:
     asked, answer = exchange(rng)
     return Example((user(asked), assistant(answer)))
+
+
+def sample_drill(rng: random.Random) -> Example:
+    """Many tasks in one conversation: facts to learn by heart need to be met often."""
+    messages: list[Message] = []
+    for _ in range(rng.randrange(6, 13)):
+        asked, answer = exchange(rng)
+        messages += [user(asked), assistant(answer)]
+    return Example(tuple(messages))

@@ -102,7 +102,7 @@ def sample_text(rng: random.Random) -> Example:
 def sample_json(rng: random.Random) -> Example:
     """JSON on request, or (with a hint) because a constraint enforces it unasked."""
     asked, setup, punchline = subject(rng)
-    rated = rng.random() < 0.25
+    rated = rng.random() < 0.4
     answer = compact_json(fields(setup, punchline, rated=rated))
     question = rng.choice(_ASK).format(asked)
     if rng.random() < 0.35:

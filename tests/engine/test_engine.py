@@ -1,0 +1,168 @@
+"""Many requests at a time on the real library: same answers, one end each, nothing left over."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from llamaherd import DecodeError, Llama
+
+PROMPTS = [
+    "<|im_start|>user\nTell me a joke about birds.<|im_end|>\n<|im_start|>assistant\n",
+    "<|im_start|>user\nwhat is 25x5<|im_end|>\n<|im_start|>assistant\n",
+    "The cat is",
+    "one two three",
+    "def add(a, b):\n",
+    "Hello, my name is Ada. What is",
+]
+GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 24, "ignore_eos": True}
+
+
+@pytest.fixture
+def herd() -> Iterator[Llama]:
+    with Llama("demo", n_ctx=2048, n_parallel=4, n_threads=1) as llm:
+        yield llm
+
+
+def _text(response: dict[str, Any]) -> str:
+    return str(response["choices"][0]["text"])
+
+
+def _ask_all(llm: Llama, prompts: list[str], **options: Any) -> list[str]:
+    with ThreadPoolExecutor(len(prompts)) as callers:
+        return list(callers.map(lambda p: _text(llm(p, **{**GREEDY, **options})), prompts))
+
+
+def test_answers_in_a_mixed_batch_equal_those_given_alone(herd: Llama) -> None:
+    prompts = [f"{prompt} {n}" for n in range(3) for prompt in PROMPTS]
+    alone = []
+    for prompt in prompts:
+        herd.reset()
+        alone.append(_text(herd(prompt, **GREEDY)))
+    herd.reset()
+    assert _ask_all(herd, prompts) == alone
+
+
+def test_requests_share_steps(herd: Llama) -> None:
+    """Counted in native calls: four answers of 24 tokens take far fewer than 4 x 24 steps."""
+    steps = 0
+    run = herd._engine._runner.run
+
+    def counted(plan: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return run(plan)
+
+    herd._engine._runner.run = counted  # type: ignore[method-assign]
+    streams = [herd(prompt, stream=True, **GREEDY) for prompt in PROMPTS[:4]]
+    for stream in streams:
+        list(stream)
+    assert steps < 2 * 24
+
+
+def test_a_common_beginning_is_read_once(herd: Llama) -> None:
+    common = "You are a helpful assistant. " * 30
+    prompts = [f"{common}Question {n}?" for n in range(8)]
+    n_common = len(herd.tokenize(common))
+    n_all = sum(len(herd.tokenize(prompt)) for prompt in prompts)
+    before = herd._engine.n_decoded
+    _ask_all(herd, prompts, max_tokens=1)
+    n_own = n_all - len(prompts) * n_common
+    assert herd._engine.n_decoded - before <= 1.05 * (n_common + n_own) + len(prompts)
+
+
+def test_n_answers_read_the_prompt_once(herd: Llama) -> None:
+    prompt = "one two three four five " * 40
+    n_prompt = len(herd.tokenize(prompt))
+    before = herd._engine.n_decoded
+    herd(prompt, n=4, max_tokens=2, ignore_eos=True)
+    assert herd._engine.n_decoded - before <= n_prompt + 4 * 3
+
+
+def test_when_memory_runs_out_requests_wait_and_lose_nothing() -> None:
+    prompts = [f"{prompt} {n}" for n in range(2) for prompt in PROMPTS]
+    options: dict[str, Any] = {**GREEDY, "max_tokens": 90}
+    with Llama("demo", n_ctx=256, n_parallel=4, n_threads=1) as llm:
+        alone = []
+        for prompt in prompts:
+            llm.reset()
+            alone.append(_text(llm(prompt, **options)))
+        assert _ask_all(llm, prompts, max_tokens=90) == alone
+
+
+def test_a_long_prompt_does_not_stop_a_running_answer(herd: Llama) -> None:
+    stream = herd("one two", stream=True, temperature=0, max_tokens=400, ignore_eos=True)
+    for _ in range(20):
+        next(stream)  # enough steps to know how long one takes
+    reader = threading.Thread(target=herd, args=([5] * 1500,), kwargs={"max_tokens": 1})
+    reader.start()
+    n_meanwhile = 0
+    for chunk in stream:
+        if not reader.is_alive():
+            break
+        n_meanwhile += bool(chunk["choices"][0]["text"])
+    reader.join()
+    assert n_meanwhile >= 3, "the answer must have gone on while the prompt was read"
+
+
+def test_a_failing_native_call_fails_only_what_runs_and_the_engine_goes_on(herd: Llama) -> None:
+    runner = herd._engine._runner
+    decode = runner._decode
+    runner._decode = lambda *_: -3
+    with pytest.raises(DecodeError, match="-3"):
+        herd("Hello")
+    runner._decode = decode
+    assert herd("Hello", **GREEDY)["usage"]["completion_tokens"] == 24
+
+
+def test_a_bug_of_ours_ends_requests_with_itself_and_the_engine_goes_on(
+    herd: Llama, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = herd._engine
+    plan = engine._scheduler.plan
+
+    def broken(limit: int | None = None) -> Any:
+        made = plan(limit)
+        engine._scheduler.plan = plan  # type: ignore[method-assign]
+        assert made.slices
+        raise ZeroDivisionError("ours")
+
+    engine._scheduler.plan = broken  # type: ignore[method-assign]
+    with pytest.raises(ZeroDivisionError, match="ours"):
+        herd("Hello")
+    assert "a step failed" in caplog.text
+    assert herd("Hello", **GREEDY)["usage"]["completion_tokens"] == 24
+
+
+def test_random_callers_who_come_and_go_each_get_one_end(herd: Llama) -> None:
+    """Forty callers, a third of whom leave at a random moment."""
+    ends: list[str] = []
+
+    def call(seed: int) -> None:
+        dice = random.Random(seed)
+        prompt = [dice.randrange(300, 1000) for _ in range(dice.randrange(1, 120))]
+        stream = herd(prompt, stream=True, seed=seed, max_tokens=dice.randrange(1, 40))
+        leaves_at = time.monotonic() + dice.random() if dice.random() < 0.33 else None
+        reason = "none"
+        for chunk in stream:
+            if leaves_at is not None and time.monotonic() > leaves_at:
+                stream.cancel()
+            reason = chunk["choices"][0]["finish_reason"] or reason
+        ends.append(reason)
+
+    with ThreadPoolExecutor(12) as callers:
+        list(callers.map(call, range(40)))
+    assert len(ends) == 40
+    assert set(ends) <= {"stop", "length", "cancelled"}
+    scheduler = herd._engine._scheduler
+    scheduler.check_integrity()
+    assert scheduler.idle
+    assert herd._engine._answers == {}
+    for seq_id in range(4):
+        assert herd._engine._runner.n_resident(seq_id) == scheduler._sequences[seq_id].n_resident
