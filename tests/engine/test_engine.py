@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from llamaherd import DecodeError, Llama
+from llamaherd.engine.scheduler import Plan
 
 PROMPTS = [
     "<|im_start|>user\nTell me a joke about birds.<|im_end|>\n<|im_start|>assistant\n",
@@ -54,7 +55,7 @@ def test_requests_share_steps(herd: Llama) -> None:
     steps = 0
     run = herd._engine._runner.run
 
-    def counted(plan: Any) -> Any:
+    def counted(plan: Plan) -> list[int]:
         nonlocal steps
         steps += 1
         return run(plan)
@@ -127,8 +128,8 @@ def test_a_bug_of_ours_ends_requests_with_itself_and_the_engine_goes_on(
     engine = herd._engine
     plan = engine._scheduler.plan
 
-    def broken(limit: int | None = None) -> Any:
-        made = plan(limit)
+    def broken(prefill_limit: int | None = None) -> Plan:
+        made = plan(prefill_limit)
         engine._scheduler.plan = plan  # type: ignore[method-assign]
         assert made.slices
         raise ZeroDivisionError("ours")

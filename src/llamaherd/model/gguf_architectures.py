@@ -51,20 +51,20 @@ LAYERS_ALIKE = _names(
     gemma-embedding gemma2 gemma3 gemma3n glm4 glm4moe gpt-oss gpt2 gptneox granite
     granite_swa granitemoe grok grovemoe hunyuan-dense hunyuan-moe hunyuan_vl hy_v3 internlm2
     jais jais2 jina-bert-v2 jina-bert-v3 llada llada-moe llama llama-embed llama4 maincoder
-    maple mellum minicpm3 minimax-m2 mistral3 modern-bert mpt nemotron neo-bert nomic-bert
-    nomic-bert-moe olmo olmo2 olmoe orion paddleocr pangu-embedded phi2 phi3 phimoe plamo plm
-    qwen qwen2 qwen2moe qwen2vl qwen3 qwen35 qwen35moe qwen3moe qwen3next qwen3tts qwen3vl
-    qwen3vlmoe refact rnd1 seed_oss smallthinker smollm3 stablelm starcoder starcoder2 t5
-    t5encoder talkie xverse
+    maple mellum minicpm minicpm3 minimax-m2 mistral3 modern-bert mpt muse-glimmer nanbeige
+    nemotron neo-bert nomic-bert nomic-bert-moe olmo olmo2 olmoe orion paddleocr
+    pangu-embedded phi2 phi3 phimoe plamo plm qwen qwen2 qwen2moe qwen2vl qwen3 qwen35
+    qwen35moe qwen3moe qwen3next qwen3tts qwen3vl qwen3vlmoe refact rnd1 seed_oss smallthinker
+    smollm3 stablelm starcoder starcoder2 t5 t5encoder talkie xverse
     """
 )
 """Heads and experts of layer 0 are taken for those of every layer."""
 
-EMBEDDINGS_AS_WIDE = LAYERS_ALIKE | _names("deci mamba mamba2")
+EMBEDDINGS_AS_WIDE = LAYERS_ALIKE | _names("deci mamba mamba2 mimo2 openelm")
 """An embedding has embedding_length numbers, whatever embedding_length_out says."""
 
 ROTATES = LAYERS_ALIKE | _names("deci lfm2 lfm2moe mimo2 openelm plamo3 step35")
-"""ggml_rope does not end if rope.dimension_count is 0, but for those below."""
+"""ggml_rope asserts n_dims <= ne0, and does not end if n_dims is 0 (unless they do without it)."""
 
 WITHOUT_ROPE = _names(
     """
@@ -84,7 +84,7 @@ WITHOUT_ATTENTION = _names(
 
 DIVIDES_BY_HEADS = _names(
     """
-    deepseek2 gemma2 gemma3 olmo2 phimoe
+    deepseek2 gemma2 gemma3 modern-bert olmo2 phimoe
     """
 )
 """Divides by the number of heads even where the key is missing."""

@@ -239,6 +239,8 @@ def there_are_heads(facts: Facts) -> str | None:
         return None
     if heads == [0] or (not heads and facts.arch in known.DIVIDES_BY_HEADS):
         return "has no attention heads"
+    if facts.arch in known.LAYERS_ALIKE and facts.integer("attention.head_count_kv") == 0:
+        return "has no key-value heads"
     return None
 
 
@@ -289,7 +291,7 @@ def heads_fit_the_graph(facts: Facts) -> str | None:
     if (
         (facts.arch in known.KEYS_AS_LONG_AS_VALUES and keys != values)
         or (facts.arch in known.WHOLE_HEADS_ROTATE and keys != rotated)
-        or (facts.arch in known.LAYERS_ALIKE and rotated > keys)  # ggml_rope: n_dims <= ne0
+        or (facts.arch in known.ROTATES and rotated > keys)
     ):
         return f"has heads of different lengths: keys {keys}, values {values}, rotated {rotated}"
     if facts.arch in known.ROTATES - known.WITHOUT_ROPE and rotated == 0:
@@ -308,7 +310,7 @@ def sliding_heads_fit_the_graph(facts: Facts) -> str | None:
     if (
         (facts.arch in known.KEYS_AS_LONG_AS_VALUES and keys != values)
         or (facts.arch in known.WHOLE_HEADS_ROTATE and keys != rotated)
-        or (facts.arch in known.LAYERS_ALIKE and rotated > keys)
+        or (facts.arch in known.ROTATES and rotated > keys)
     ):
         return f"has sliding heads of lengths: keys {keys}, values {values}, rotated {rotated}"
     return None

@@ -230,17 +230,18 @@ def _load(path: Path, params: ModelParams, progress: Callable[[float], None] | N
         native.struct.progress_callback = callback.pointer
     logs.forget_recent()
     pointer = c.llama_model_load_from_file(os.fsencode(path), native.struct)
-    if callback is not None:
-        try:
+    handle = ModelHandle(pointer)
+    try:
+        if callback is not None:
             callback.reraise()
-        except BaseException:
-            if pointer:
-                c.llama_model_free(pointer)
-            raise
+        logs.reraise()
+    except BaseException:
+        handle.close()
+        raise
     if not pointer:
         said = logs.recent_complaints() or "llama.cpp refused it without a word"
         raise ModelLoadError(path, said, "Check the file against its source, or convert it anew")
-    return ModelHandle(pointer)
+    return handle
 
 
 def _going_on(progress: Callable[[float], None]) -> Callable[[float, Any], bool]:

@@ -25,10 +25,17 @@ class _LogRouter:
 
     def __init__(self) -> None:
         self.recent: deque[str] = deque(maxlen=64)
+        self.error: BaseException | None = None
         self._level = logging.INFO
         self._line = ""
 
     def __call__(self, level: int, text: bytes, _user_data: object) -> None:
+        try:
+            self._take(level, text)
+        except BaseException as error:  # Ctrl-C, or a handler of the user's: C cannot unwind it
+            self.error = error
+
+    def _take(self, level: int, text: bytes) -> None:
         if level != _CONT:
             self._flush()
             self._level = _LEVELS.get(level, logging.INFO)
@@ -59,6 +66,13 @@ def route_logs(library: ctypes.CDLL, setter: str) -> None:
 def forget_recent() -> None:
     """Drop the remembered lines, before a call whose complaints matter."""
     _router.recent.clear()
+
+
+def reraise() -> None:
+    """Raise what interrupted a log callback since the last time, for instance Ctrl-C."""
+    error, _router.error = _router.error, None
+    if error is not None:
+        raise error
 
 
 def recent_complaints() -> str:
