@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from llamaherd.errors import ContextCreateError, ModelLoadError, UnsupportedError
-from llamaherd.model.gguf import check_model
+from llamaherd.model.gguf import check_adapter, check_model
 from llamaherd.model.memory import default_n_ctx, physical_cores
 from llamaherd.model.native_params import NativeModelParams, native_context_params
 from llamaherd.model.progress import progress_bar
@@ -66,7 +66,7 @@ class Model:
     ) -> None:
         self.path: Path = model_file(model)
         self.params = params or ModelParams()
-        check_model(self.path)
+        check_model(self.path, self.params.kv_overrides)
         if progress is not None:
             self.handle = _load(self.path, self.params, progress)
         else:
@@ -185,7 +185,7 @@ class Model:
             ModelLoadError: the file is missing, damaged, or made for another model.
         """
         file = Path(path).expanduser()
-        check_model(file)
+        check_adapter(file)
         logs.forget_recent()
         try:
             return AdapterHandle(self.handle, os.fsencode(file))
