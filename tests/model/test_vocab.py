@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_gguf import tiny_llama
 
-from llamaherd import ModelParams, OptionError
+from llamaherd import Llama, ModelParams, OptionError, UnsupportedError
 from llamaherd.model import IncrementalDetokenizer, Model, Vocab
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "vocab"
@@ -124,3 +125,18 @@ def test_real_vocabularies_tokenize_as_llama_cpp_recorded(path: Path) -> None:
         for case, line in zip(cases, expected, strict=False):
             tokens = model.vocab.tokenize(case, add_special=False, parse_special=False)
             assert tokens == [int(t) for t in line.split()], case
+
+
+def test_a_model_without_tokenizer_says_so(tmp_path: Path) -> None:
+    changes: dict[str, object] = {
+        "tokenizer.ggml.model": "none",
+        "tokenizer.ggml.tokens": None,
+        "tokenizer.ggml.token_type": None,
+        "tokenizer.ggml.merges": None,
+    }
+    path = tmp_path / "mute.gguf"
+    path.write_bytes(tiny_llama(changes=changes).data)
+    with Llama(path) as llm:
+        for use in (lambda: llm("hi"), lambda: llm.detokenize([1]), lambda: llm([1], max_tokens=2)):
+            with pytest.raises(UnsupportedError, match="no tokenizer"):
+                use()

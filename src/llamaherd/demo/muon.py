@@ -12,7 +12,7 @@ from torch import Tensor
 _A, _B, _C = 3.4445, -4.7750, 2.0315  # quintic Newton-Schulz coefficients of the reference code
 
 
-def orthogonalise(stack: Tensor, rounds: int = 5) -> Tensor:
+def orthogonalise(stack: Tensor, rounds: int = 4) -> Tensor:
     """The nearest matrices with singular values about 1, for a stack (n, rows <= columns)."""
     stack = stack / (stack.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(rounds):

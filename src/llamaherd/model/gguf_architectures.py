@@ -60,10 +60,10 @@ LAYERS_ALIKE = _names(
 )
 """Heads and experts of layer 0 are taken for those of every layer."""
 
-EMBEDDINGS_AS_WIDE = LAYERS_ALIKE | _names("deci mamba mamba2 mimo2 openelm")
+EMBEDDINGS_AS_WIDE = LAYERS_ALIKE | _names("deci mamba mamba2 mimo2 openelm plamo3 spark2_5 step35")
 """An embedding has embedding_length numbers, whatever embedding_length_out says."""
 
-ROTATES = LAYERS_ALIKE | _names("deci lfm2 lfm2moe mimo2 openelm plamo3 step35")
+ROTATES = LAYERS_ALIKE | _names("deci lfm2 lfm2moe mimo2 openelm plamo3 spark2_5 step35")
 """ggml_rope asserts n_dims <= ne0, and does not end if n_dims is 0 (unless they do without it)."""
 
 WITHOUT_ROPE = _names(
@@ -99,7 +99,7 @@ DIVIDES_BY_EXPERTS = _names(
 
 NEEDS_ROPE_SECTIONS = _names(
     """
-    qwen2vl qwen35 qwen35moe qwen3vl qwen3vlmoe qwen4exp
+    paddleocr qwen2vl qwen35 qwen35moe qwen3tts qwen3vl qwen3vlmoe qwen4exp
     """
 )
 """Divides by the sum of rope.dimension_sections."""

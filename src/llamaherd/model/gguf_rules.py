@@ -151,12 +151,14 @@ def numbers_are_in_range(facts: Facts) -> str | None:
 
 
 def extra_layers_are_part_of_all_layers(facts: Facts) -> str | None:
-    """load_hparams: GGML_ASSERT(n_layer_nextn <= n_layer_all), the same for posnet, convnext."""
+    """load_hparams: GGML_ASSERT(n_layer_nextn <= n_layer_all), the same for posnet, convnext"""
     layers = facts.integer("block_count")
-    for key in ("nextn_predict_layers", "posnet.block_count", "convnext.block_count"):
+    # If all layers are extra, none is left, and decode asserts "tensor buffer not set".
+    kept = {"nextn_predict_layers": 1, "posnet.block_count": 0, "convnext.block_count": 0}
+    for key, others in kept.items():
         extra = facts.integer(key)
-        if layers is not None and extra is not None and extra > layers:
-            return f"'{facts.arch}.{key}' is {extra}, more than the {layers} layers there are"
+        if layers is not None and extra and extra + others > layers:
+            return f"'{facts.arch}.{key}' is {extra} of only {layers} layers"
     return None
 
 
@@ -351,11 +353,13 @@ def outputs_are_not_wider_than_the_model(facts: Facts) -> str | None:
     return None
 
 
-def rope_sections_are_not_all_empty(facts: Facts) -> str | None:
-    """ggml_mrope_cache_init: modulo the sum of the sections"""
-    sections = facts.integers("rope.dimension_sections")
-    if facts.arch in known.NEEDS_ROPE_SECTIONS and sections and not any(sections[:3]):
-        return f"'{facts.arch}.rope.dimension_sections' are all 0"
+def rope_sections_fit_the_head(facts: Facts) -> str | None:
+    """ggml_mrope_cache_init: modulo the sum of the sections, GGML_ASSERT(sect_dims <= ne0)"""
+    sections, lengths = facts.integers("rope.dimension_sections"), head_lengths(facts)
+    if facts.arch not in known.NEEDS_ROPE_SECTIONS or not sections:
+        return None
+    if not any(sections[:3]) or (lengths and sum(sections) > lengths[0]):
+        return f"'{facts.arch}.rope.dimension_sections' are {sections}"
     return None
 
 
@@ -426,7 +430,7 @@ MODEL_RULES = (
     Rule(sliding_windows_are_used),
     Rule(rotated_dimensions_are_pairs),
     Rule(outputs_are_not_wider_than_the_model),
-    Rule(rope_sections_are_not_all_empty),
+    Rule(rope_sections_fit_the_head),
     Rule(tensors_are_not_empty),
     Rule(tensors_can_be_mapped, "Convert the model again with the default alignment of 32."),
     Rule(tensor_types_can_be_computed, "Quantize the model again."),

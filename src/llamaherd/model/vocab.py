@@ -7,7 +7,7 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from llamaherd.errors import ClosedError, OptionError
+from llamaherd.errors import ClosedError, OptionError, UnsupportedError
 from llamaherd.native import bindings as c
 from llamaherd.native.handles import ModelHandle, text_buffer
 
@@ -53,6 +53,13 @@ class Vocab:
             raise ClosedError("the model of this vocabulary is closed: load it again")
         return self._native
 
+    @property
+    def _with_text(self) -> c.llama_vocab_p:
+        """:attr:`pointer`, for functions that end the process if there is no tokenizer."""
+        if c.llama_vocab_type(self.pointer) == c.LLAMA_VOCAB_TYPE_NONE:
+            raise UnsupportedError("this model has no tokenizer: it takes and gives token ids only")
+        return self._native
+
     def __len__(self) -> int:
         return self.n_tokens
 
@@ -91,11 +98,11 @@ class Vocab:
 
     def is_control(self, token: int) -> bool:
         """Whether the token steers the model and is not text."""
-        return bool(c.llama_vocab_is_control(self.pointer, self.checked(token)))
+        return bool(c.llama_vocab_is_control(self._with_text, self.checked(token)))
 
     def token_text(self, token: int) -> str:
         """The token as the vocabulary spells it (not the text it stands for)."""
-        return (c.llama_vocab_get_text(self.pointer, self.checked(token)) or b"").decode(
+        return (c.llama_vocab_get_text(self._with_text, self.checked(token)) or b"").decode(
             "utf-8", "replace"
         )
 
@@ -120,7 +127,9 @@ class Vocab:
     def _tokenize_into(
         self, buffer: ctypes.Array[ctypes.c_int32], data: bytes, special: bool, parse: bool
     ) -> int:
-        return c.llama_tokenize(self.pointer, data, len(data), buffer, len(buffer), special, parse)
+        return c.llama_tokenize(
+            self._with_text, data, len(data), buffer, len(buffer), special, parse
+        )
 
     def token_bytes(self, token: int, *, special: bool = False) -> bytes:
         """The bytes that a token stands for; half a character is possible.
@@ -136,10 +145,10 @@ class Vocab:
 
     def _native_piece(self, token: int, special: bool) -> bytes:
         buffer = text_buffer(64)
-        size = c.llama_token_to_piece(self.pointer, token, buffer, 64, 0, special)
+        size = c.llama_token_to_piece(self._with_text, token, buffer, 64, 0, special)
         if size < 0:
             buffer = text_buffer(-size)
-            size = c.llama_token_to_piece(self.pointer, token, buffer, -size, 0, special)
+            size = c.llama_token_to_piece(self._with_text, token, buffer, -size, 0, special)
         return buffer.raw[:size]
 
     def detokenize(
@@ -163,7 +172,9 @@ class Vocab:
         self, buffer: ctypes.Array[ctypes.c_char], ids: ctypes.Array[ctypes.c_int32],
         remove: bool, special: bool,
     ) -> int:  # fmt: skip
-        return c.llama_detokenize(self.pointer, ids, len(ids), buffer, len(buffer), remove, special)
+        return c.llama_detokenize(
+            self._with_text, ids, len(ids), buffer, len(buffer), remove, special
+        )
 
     def checked(self, token: int) -> int:
         """``token`` if the vocabulary has it.
