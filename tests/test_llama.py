@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,7 @@ from llamaherd import (
     Ambient,
     ClosedError,
     ContextLengthError,
+    DecodeError,
     Llama,
     ModelLoadError,
     OptionError,
@@ -27,6 +32,14 @@ from llamaherd import (
 
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12}
 ENDLESS: dict[str, Any] = {"temperature": 1.5, "seed": 3, "ignore_eos": True}
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """Without garbage collection: letting go of an object must be enough."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def _text(response: dict[str, Any]) -> str:
@@ -150,14 +163,13 @@ def test_cancel_ends_a_whole_answer_from_another_thread(llm: Llama) -> None:
     assert _reason(done[0]) in ("cancelled", "length")
 
 
-@pytest.mark.parametrize("leave", ["close", "forget"])
-def test_a_stream_that_is_left_stops_decoding(llm: Llama, leave: str) -> None:
+@pytest.mark.parametrize("leave", ["close", "drop"])
+def test_a_stream_that_is_left_stops_decoding(llm: Llama, leave: str, no_collection: None) -> None:
     stream: Any = llm("Hello", stream=True, **ENDLESS)
     next(stream)
     if leave == "close":
         stream.close()
     del stream
-    gc.collect()
     llm("Hi", max_tokens=1)  # waits its turn behind whatever still runs
     before = llm._engine.n_decoded
     time.sleep(0.2)
@@ -282,6 +294,52 @@ def test_logits_that_leave_no_token_are_an_error(llm: Llama) -> None:
         llm("Hello", logits_processor=[lambda _ids, logits: np.full_like(logits, -np.inf)])
 
 
+@pytest.mark.parametrize("options", [{}, {"temperature": 0}, {"mirostat": 2}])
+def test_banning_all_tokens_is_an_error(llm: Llama, options: dict[str, Any]) -> None:
+    banned = dict.fromkeys(range(llm.n_vocab()), False)
+    with pytest.raises(RequestError, match="banned"):
+        llm("Hello", logit_bias=banned, **options)
+
+
+def test_a_model_that_computes_no_numbers_is_an_error(tiny_model: Path) -> None:
+    with Llama(tiny_model, rope_freq_scale=1e300) as model, pytest.raises(DecodeError):
+        model("the the the", max_tokens=4, logprobs=1)
+
+
+def test_a_logits_processor_may_work_in_place_and_keep_what_it_was_given(llm: Llama) -> None:
+    kept: list[Any] = []
+    wanted = llm.tokenize("7", add_bos=False)[-1]
+
+    def only(_ids: Any, logits: Any) -> None:
+        kept.append(logits)
+        logits[:] = -np.inf
+        logits[wanted] = 0.0
+
+    assert _text(llm("Hello", logits_processor=[only], max_tokens=2)) == "77"
+    kept[0][:] = 1.0  # a copy: native memory is not touched
+
+
+@pytest.mark.parametrize("made", [1.0, np.zeros(3), "text", np.zeros(3, complex)])
+def test_a_logits_processor_that_returns_something_else_is_named(llm: Llama, made: Any) -> None:
+    with pytest.raises(OptionError, match="logits_processor"):
+        llm("Hello", logits_processor=[lambda _ids, _logits: made])
+
+
+def test_a_logits_processor_cannot_wait_for_its_own_model(llm: Llama) -> None:
+    with pytest.raises(RequestError, match="wait for itself"):
+        llm("Hello", logits_processor=[lambda _ids, _logits: llm("hi")])
+    assert llm("Hello", max_tokens=1)["choices"]
+
+
+def test_not_even_an_exit_in_a_logits_processor_stops_the_engine(llm: Llama) -> None:
+    def leave(_ids: Any, _logits: Any) -> Any:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        llm("Hello", logits_processor=[leave])
+    assert llm("Hello", max_tokens=1)["choices"]
+
+
 def test_an_error_in_a_logits_processor_surfaces_and_the_engine_goes_on(llm: Llama) -> None:
     def broken(_ids: Any, _logits: Any) -> Any:
         raise ZeroDivisionError("mine")
@@ -365,12 +423,97 @@ def test_unknown_options_suggest_the_nearest(llm: Llama) -> None:
         llm("Hello", topk=5)  # type: ignore[call-overload]
 
 
-@pytest.mark.parametrize("prompt", [[], [-1], [10**9], [1.5], "x\ud800"])
-def test_a_prompt_of_bad_tokens_never_reaches_native_code(llm: Llama, prompt: Any) -> None:
-    try:
+@pytest.mark.parametrize(
+    "prompt", [[-1], [10**9], [1.5], [True], ["a"], b"hello", {1: 2}, None, 5, [[1]]]
+)
+def test_a_prompt_that_is_no_text_and_no_tokens_is_named(llm: Llama, prompt: Any) -> None:
+    with pytest.raises(OptionError, match="prompt"):
         llm(prompt, max_tokens=1)
-    except OptionError:
-        pass
+
+
+def test_numpy_tokens_and_broken_unicode_are_taken(llm: Llama) -> None:
+    tokens: Any = np.asarray(llm.tokenize("Hello"))
+    assert _text(llm(tokens, **GREEDY)) == _text(llm(list(map(int, tokens)), **GREEDY))
+    assert llm("x\ud800", max_tokens=1)["choices"]
+
+
+def test_text_offsets_count_characters_however_the_text_is_cut(llm: Llama) -> None:
+    prompt = "<|im_start|>user\nHi 🎉 naïve 日本"
+    options: dict[str, Any] = {"echo": True, "logprobs": 0, **GREEDY, "stop": "zzz"}
+    whole = llm(prompt, **options)["choices"][0]
+    offsets = whole["logprobs"]["text_offset"]
+    assert offsets == sorted(offsets)
+    assert whole["text"][: offsets[len(llm.tokenize(prompt, special=True))]] == prompt
+    streamed = [
+        offset
+        for chunk in llm(prompt, stream=True, **options)
+        if chunk["choices"][0]["logprobs"]
+        for offset in chunk["choices"][0]["logprobs"]["text_offset"]
+    ]
+    assert streamed == offsets
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_is_told_to_load_the_model_itself() -> None:
+    code = (
+        "import os, warnings\nwarnings.simplefilter('ignore')\n"
+        "from llamaherd import ClosedError, Llama\nllm = Llama('demo', n_ctx=128)\n"
+        "child = os.fork()\n"
+        "try:\n    llm('hi', max_tokens=1)\n    print('answered', flush=True)\n"
+        "except ClosedError as error:\n    print(error, flush=True)\n    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert sorted(done.stdout.splitlines())[0] == "answered"
+    assert "forked" in done.stdout
+
+
+def test_closing_while_others_tokenize_is_safe() -> None:
+    model = Llama("demo", n_ctx=128)
+    text = "hello world " * 20_000
+    refused: list[bool] = []
+
+    def work() -> None:
+        try:
+            while True:
+                assert len(model.tokenize(text)) > 20_000
+        except ClosedError:
+            refused.append(True)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    model.close()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert refused == [True] * 3
+
+
+def test_closing_the_weights_under_a_running_answer_ends_it_cleanly() -> None:
+    model = Llama("demo", n_ctx=2048)
+    stream = model("Hello", stream=True, **ENDLESS)
+    next(stream)
+    model.model.close()
+    with pytest.raises(ClosedError):
+        list(stream)
+    model.close()
+
+
+def test_a_stream_keeps_its_model_open() -> None:
+    def ask() -> Any:
+        return Llama("demo", n_ctx=128)("Hello", stream=True, **GREEDY)
+
+    assert list(ask())[-1]["choices"][0]["finish_reason"] in ("stop", "length")
+
+
+def test_many_deadlines_need_one_thread(llm: Llama) -> None:
+    before = threading.active_count()
+    for _ in range(50):
+        llm("Hello", max_tokens=1, deadline_s=60.0)
+    assert threading.active_count() <= before + 1
 
 
 def test_a_missing_file_is_named() -> None:

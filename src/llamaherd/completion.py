@@ -6,7 +6,7 @@ and :class:`AsyncCompletionStream` fetch the events, each in its own way.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -24,6 +24,7 @@ from llamaherd.responses import (
     JSON,
     ChatShape,
     Envelope,
+    TextPosition,
     TextShape,
     chat_logprobs,
     legacy_logprobs,
@@ -64,6 +65,7 @@ class Choice(Generic[Stream]):
     index: int
     stream: Stream
     pieces: list[Piece] = field(default_factory=list)
+    position: TextPosition = field(default_factory=TextPosition)
 
     @property
     def text(self) -> str:
@@ -125,7 +127,10 @@ class Completion(Generic[Stream]):
         finishes = [choice.finish for choice in self.choices]
         done = [
             self.shape.message(
-                choice.index, choice.text, self._logprobs(choice.pieces, 0), choice.finish.reason
+                choice.index,
+                choice.text,
+                self._logprobs(choice.pieces, TextPosition()),
+                choice.finish.reason,
             )
             for choice in self.choices
         ]
@@ -139,57 +144,73 @@ class Completion(Generic[Stream]):
             choice.stream.cancel()
 
     def _add(self, choice: Choice[Stream], piece: Piece) -> JSON:
-        logprobs = self._logprobs([piece], len(choice.text)) if self.wants_logprobs else None
+        logprobs = self._logprobs([piece], choice.position)
         choice.pieces.append(piece)
         return self._chunk([self.shape.delta(choice.index, piece.text, logprobs, None)])
 
     def _chunk(self, choices: list[JSON], **more: JSON) -> JSON:
         return self.envelope.wrap(self.shape.chunk, choices, **more)
 
-    def _logprobs(self, pieces: Sequence[Piece], offset: int) -> JSON | None:
+    def _logprobs(self, pieces: Sequence[Piece], position: TextPosition) -> JSON | None:
         if not self.wants_logprobs:
             return None
         found = [entry for piece in pieces for entry in piece.logprobs]
         if isinstance(self.shape, ChatShape):
-            return chat_logprobs([f for f in found if f is not None], self.vocab.token_bytes)
+            return chat_logprobs([f for f in found if f is not None], self._token_bytes)
         tokens = [token for piece in pieces for token in piece.tokens]
-        return legacy_logprobs(found, tokens, self.vocab.token_bytes, offset)
+        return legacy_logprobs(found, tokens, self._token_bytes, position)
+
+    def _token_bytes(self, token: int) -> bytes:
+        return self.vocab.token_bytes(token, special=True)
+
+
+def _chunks(completion: Completion[TokenStream]) -> Iterator[JSON]:
+    for choice in completion.choices:
+        yield from completion.begin(choice)
+        try:
+            for event in choice.stream:
+                yield completion.feed(choice, event)
+        except LlamaHerdError as error:
+            error.partial_text = choice.text
+            raise
+        yield completion.end(choice)
+    yield from completion.counts()
+
+
+async def _achunks(completion: Completion[AsyncTokenStream]) -> AsyncGenerator[JSON, None]:
+    for choice in completion.choices:
+        for chunk in completion.begin(choice):
+            yield chunk
+        try:
+            async for event in choice.stream:
+                yield completion.feed(choice, event)
+        except LlamaHerdError as error:
+            error.partial_text = choice.text
+            raise
+        yield completion.end(choice)
+    for chunk in completion.counts():
+        yield chunk
 
 
 class CompletionStream:
     """Iterates over a response's chunks.
 
-    Leaving it early (``close``, the end of a ``with``, garbage collection) cancels the request
-    within a step. One thread iterates; any thread may cancel.
+    Leaving it early (``break`` and dropping it, ``close``, the end of a ``with``) cancels the
+    request within a step. One thread iterates; any thread may cancel.
 
     Iterating raises LlamaHerdError if the request fails, with ``partial_text``.
     """
 
-    def __init__(self, completion: Completion[TokenStream]) -> None:
-        self._completion = completion
-        self._chunks = self._run()
-
-    def _run(self) -> Iterator[JSON]:
-        completion = self._completion
-        for choice in completion.choices:
-            yield from completion.begin(choice)
-            try:
-                for event in choice.stream:
-                    yield completion.feed(choice, event)
-            except LlamaHerdError as error:
-                error.partial_text = choice.text
-                raise
-            yield completion.end(choice)
-        yield from completion.counts()
+    def __init__(self, completion: Completion[TokenStream], owner: object) -> None:
+        self._completion, self._owner = completion, owner  # a dropped Llama would close the engine
+        self._chunks = _chunks(completion)  # must not refer to self: a cycle would delay __del__
 
     def whole(self) -> JSON:
         """Wait for every choice; the response as one dictionary."""
-        try:
+        with self:
             for _ in self:
                 pass
-        finally:
-            self.cancel()
-        return self._completion.whole()
+            return self._completion.whole()
 
     def __iter__(self) -> Iterator[JSON]:
         return self
@@ -216,37 +237,20 @@ class CompletionStream:
 class AsyncCompletionStream:
     """The same for ``async for``: events reach the event loop without an executor.
 
-    Leaving it early (``aclose``, the end of an ``async with``, a cancelled task, garbage
-    collection) cancels the request within a step.
+    Leaving it early (``break`` and dropping it, ``aclose``, the end of an ``async with``, a
+    cancelled task) cancels the request within a step.
     """
 
-    def __init__(self, completion: Completion[AsyncTokenStream]) -> None:
-        self._completion = completion
-        self._chunks = self._run()
-
-    async def _run(self) -> AsyncIterator[JSON]:
-        completion = self._completion
-        try:
-            for choice in completion.choices:
-                for chunk in completion.begin(choice):
-                    yield chunk
-                try:
-                    async for event in choice.stream:
-                        yield completion.feed(choice, event)
-                except LlamaHerdError as error:
-                    error.partial_text = choice.text
-                    raise
-                yield completion.end(choice)
-            for chunk in completion.counts():
-                yield chunk
-        finally:
-            completion.cancel()
+    def __init__(self, completion: Completion[AsyncTokenStream], owner: object) -> None:
+        self._completion, self._owner = completion, owner
+        self._chunks = _achunks(completion)
 
     async def whole(self) -> JSON:
         """Wait for every choice; the response as one dictionary."""
-        async for _ in self:
-            pass
-        return self._completion.whole()
+        async with self:
+            async for _ in self:
+                pass
+            return self._completion.whole()
 
     def __aiter__(self) -> AsyncIterator[JSON]:
         return self
@@ -261,9 +265,14 @@ class AsyncCompletionStream:
     async def aclose(self) -> None:
         """Cancel and wait for nothing more."""
         self.cancel()
+        await self._chunks.aclose()
 
     async def __aenter__(self) -> AsyncCompletionStream:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
         await self.aclose()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_completion"):
+            self.cancel()

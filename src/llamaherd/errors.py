@@ -68,7 +68,16 @@ class OptionError(RequestError, ValueError):
 
     def __init__(self, option: str, value: object, expected: str) -> None:
         self.option, self.value = option, value
-        super().__init__(f"{option}={value!r}: expected {expected}")
+        super().__init__(f"{option}={_shown(value)}: expected {expected}")
+
+
+def _shown(value: object) -> str:
+    """A value for a message: short, and safe for integers that Python refuses to print."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"({type(value).__name__})"
+    return text if len(text) <= 200 else text[:200] + "..."
 
 
 class UnknownOptionError(RequestError, TypeError):

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llamaherd.engine.sampler import LogitsProcessor
-    from llamaherd.options import ChatOptions, CompletionOptions, LoadOptions
+    from llamaherd.options import ChatOptions, CompletionOptions, LoadOptions, SamplingOptions
 
 Prompt = str | Sequence[int]
 Messages = Sequence[Mapping[str, Any]]
@@ -157,7 +157,9 @@ class Llama:
             UnsupportedError: ``suffix`` with a model that has no FIM tokens, or a model that does
                 not generate text.
         """
-        response = CompletionStream(self._completion(prompt, suffix, options, self._engine.stream))
+        response = CompletionStream(
+            self._completion(prompt, suffix, options, self._engine.stream), self
+        )
         return response if stream else response.whole()
 
     __call__ = create_completion
@@ -172,7 +174,7 @@ class Llama:
     ) -> Any:
         """:meth:`create_completion` for coroutines; with ``stream`` an async iterator of chunks."""
         response = AsyncCompletionStream(
-            self._completion(prompt, suffix, options, self._engine.astream)
+            self._completion(prompt, suffix, options, self._engine.astream), self
         )
         return response if stream else await response.whole()
 
@@ -205,14 +207,14 @@ class Llama:
             UnsupportedError: the model has no chat template.
             RequestError: as :meth:`create_completion`.
         """
-        response = CompletionStream(self._chat(messages, options, self._engine.stream))
+        response = CompletionStream(self._chat(messages, options, self._engine.stream), self)
         return response if stream else response.whole()
 
     async def acreate_chat_completion(
         self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatOptions]
     ) -> Any:
         """:meth:`create_chat_completion` for coroutines; with ``stream`` an async iterator."""
-        response = AsyncCompletionStream(self._chat(messages, options, self._engine.astream))
+        response = AsyncCompletionStream(self._chat(messages, options, self._engine.astream), self)
         return response if stream else await response.whole()
 
     def apply_chat_template(
@@ -233,12 +235,19 @@ class Llama:
             messages, tools=tools, add_generation_prompt=add_generation_prompt, **variables
         )
 
-    def generate(
-        self, tokens: Sequence[int], **options: Unpack[CompletionOptions]
-    ) -> Iterator[int]:
-        """Token ids as they are drawn, up to the end of the answer or the consumer's patience."""
-        completion = self._completion(tokens, None, options, self._engine.stream)
-        for event in completion.choices[0].stream:
+    def generate(self, tokens: Sequence[int], **options: Unpack[SamplingOptions]) -> Iterator[int]:
+        """Token ids as they are drawn, up to the end of the answer or the consumer's patience.
+
+        Raises:
+            RequestError: as :meth:`create_completion`, when the first token is asked for.
+        """
+        (sampling,) = split_options(options, SamplingParams, also=("tokens",))
+        params = replace(self.defaults, **sampling)
+        if params.n != 1:
+            raise OptionError("n", params.n, "1: generate gives one answer")
+        prompt = self._prompt_tokens(tokens, None)
+        (choice,) = self._choices(prompt, params, None, ResponseParams(), self._engine.stream)
+        for event in choice.stream:
             if isinstance(event, TokenEvent):
                 yield from event.tokens
 
@@ -407,7 +416,7 @@ class Llama:
         if isinstance(prompt, str):
             tokens = vocab.tokenize(prompt, add_special=True, parse_special=True)
         else:
-            tokens = vocab.all_checked(prompt)
+            tokens = vocab.all_checked(prompt, name="prompt")
         if not tokens and vocab.special.bos is not None:
             tokens = [vocab.special.bos]
         if not tokens:
@@ -422,17 +431,17 @@ class Llama:
             raise UnsupportedError(
                 f"{self.model_path} has no fill-in-the-middle tokens, so it cannot take a suffix"
             )
-        before = self._plain_tokens(prompt)
-        after = self._plain_tokens(suffix)
+        before = self._plain_tokens("prompt", prompt)
+        after = self._plain_tokens("suffix", suffix)
         begin = [vocab.special.bos] if vocab.adds_bos else []
         parts = [*begin, marks[0], *before, marks[1], *after, marks[2]]
         return [token for token in parts if token is not None]
 
-    def _plain_tokens(self, text: Prompt) -> list[int]:
+    def _plain_tokens(self, name: str, text: Prompt) -> list[int]:
         vocab = self.model.vocab
         if isinstance(text, str):
             return vocab.tokenize(text, add_special=False, parse_special=False)
-        return vocab.all_checked(text)
+        return vocab.all_checked(text, name=name)
 
     def _chat_tokens(self, prompt: str) -> list[int]:
         """A rendered conversation; the template may have written the BOS token itself."""
@@ -444,7 +453,8 @@ class Llama:
     def _prompt_text(self, prompt: Prompt, tokens: Sequence[int]) -> str:
         if isinstance(prompt, str):
             return prompt
-        return self.model.vocab.detokenize(tokens).decode("utf-8", "replace")
+        pieces = (self.model.vocab.token_bytes(token, special=True) for token in tokens)
+        return b"".join(pieces).decode("utf-8", "replace")
 
     def _envelope(self, kind: str, model: str | None) -> Envelope:
         return Envelope(

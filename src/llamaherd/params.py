@@ -91,7 +91,7 @@ def _checked(spec: Field[Any], hint: Any, value: Any) -> Any:
     kinds = _kinds(hint)
     if value is None and type(None) in kinds:
         return None
-    value = _converted(spec.name, kinds, value)
+    value = _check_elements(spec.name, hint, _converted(spec.name, kinds, value))
     if not _in_range(spec, value):
         raise OptionError(spec.name, value, _expected(spec, kinds))
     return value
@@ -106,15 +106,54 @@ def _kinds(hint: Any) -> tuple[type, ...]:
 def _converted(name: str, kinds: tuple[type, ...], value: Any) -> Any:
     if isinstance(value, bool) and bool not in kinds:
         raise OptionError(name, value, f"{_words(kinds)}, not a boolean")
-    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
-        value = value if int in kinds else float(value)
+    if float in kinds and int not in kinds and isinstance(value, int):
+        value = _as_float(name, value)
     if isinstance(value, tuple) and list in kinds:
         value = list(value)
     if not isinstance(value, kinds):
         raise OptionError(name, value, _words(kinds))
     if isinstance(value, float) and not math.isfinite(value):
         raise OptionError(name, value, "a finite number")
+    if isinstance(value, str):
+        _check_unicode(name, value)
     return value
+
+
+def _as_float(name: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise OptionError(name, "an integer", "a number that a float can hold") from None
+
+
+def _check_unicode(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise OptionError(name, text, "text without lone surrogates") from None
+
+
+def _check_elements(name: str, hint: Any, value: Any) -> Any:
+    """The elements of a list, or keys and values of a dictionary, as annotated."""
+    if isinstance(value, dict):
+        key_kind, value_kind = _element_kinds(hint, dict, 2)
+        return {
+            _element(name, key_kind, k): _element(name, value_kind, v) for k, v in value.items()
+        }
+    if isinstance(value, list):
+        (kind,) = _element_kinds(hint, list, 1)
+        return [_element(name, kind, v) for v in value]
+    return value
+
+
+def _element_kinds(hint: Any, container: type, n: int) -> tuple[Any, ...]:
+    parts = [hint, *typing.get_args(hint)]
+    found = next((p for p in parts if typing.get_origin(p) is container), None)
+    return typing.get_args(found) if found is not None else (Any,) * n
+
+
+def _element(name: str, kind: Any, value: Any) -> Any:
+    return value if kind is Any else _converted(name, (kind,), value)
 
 
 def _words(kinds: tuple[type, ...]) -> str:
@@ -245,6 +284,7 @@ class ContextParams(Params):
     )
 
 
+STOP_MAX_CHARS = 1000
 SAMPLERS = (
     "penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature",
 )  # fmt: skip
@@ -262,7 +302,7 @@ class SamplingParams(Params):
         le=INT32_MAX,
         aliases=("n_predict", "max_completion_tokens"),
     )
-    temperature: float = option(0.8, "0 picks the likeliest token", ge=0.0, le=1000.0)
+    temperature: float = option(0.8, "0 (below 1e-6) picks the likeliest token", ge=0.0, le=1000.0)
     dynatemp_range: float = option(0.0, "dynamic temperature: half-width; 0: off", ge=0.0)
     dynatemp_exponent: float = option(1.0, "dynamic temperature: exponent of the entropy", ge=0.0)
     top_k: int = option(40, "keep the k likeliest tokens; 0 or -1: all", ge=-1, le=INT32_MAX)
@@ -330,10 +370,10 @@ class SamplingParams(Params):
     )
     n: int = option(1, "number of answers", ge=1, le=1024)
     t_max_predict_ms: float | None = option(
-        None, "milliseconds to generate in, after the prompt was read", ge=0.0
+        None, "milliseconds to generate in, after the prompt was read", ge=0.0, le=1e9
     )
     deadline_s: float | None = option(
-        None, "seconds for the whole request, waiting and prompt included", gt=0.0
+        None, "seconds for the whole request, waiting and prompt included", gt=0.0, le=1e6
     )
 
     def __post_init__(self) -> None:
@@ -344,8 +384,8 @@ class SamplingParams(Params):
             raise OptionError(
                 "grammar", self.grammar, "no grammar beside json_schema, or the reverse"
             )
-        if not all(isinstance(s, str) and s for s in self.stop_strings):
-            raise OptionError("stop", self.stop, "strings that are not empty")
+        if not all(0 < len(s) <= STOP_MAX_CHARS for s in self.stop_strings):
+            raise OptionError("stop", self.stop, f"strings of 1 to {STOP_MAX_CHARS} characters")
 
     @property
     def stop_strings(self) -> tuple[str, ...]:
@@ -374,10 +414,18 @@ class ResponseParams(Params):
         "thread, so every caller waits for them",
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        options = self.stream_options or {}
+        if set(options) - {"include_usage"} or not isinstance(self.include_usage, bool):
+            raise OptionError("stream_options", options, '{"include_usage": True} or False')
+        if not all(map(callable, self.logits_processor or ())):
+            raise OptionError("logits_processor", self.logits_processor, "functions")
+
     @property
     def include_usage(self) -> bool:
         """Whether a stream ends with token counts."""
-        return bool((self.stream_options or {}).get("include_usage"))
+        return (self.stream_options or {}).get("include_usage", False)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

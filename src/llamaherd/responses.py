@@ -6,6 +6,7 @@ Shapes: OpenAI's API reference for (chat) completions, legacy log-probabilities 
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -117,28 +118,38 @@ class ChatShape:
         return {"index": index, key: value, "logprobs": logprobs, "finish_reason": finish}
 
 
+class TextPosition:
+    """How far into a text its tokens have come, in characters."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._at = 0
+
+    def advance(self, data: bytes) -> int:
+        """Where the token of these bytes begins; a character belongs to the token that ends it."""
+        begin = self._at
+        self._at += len(self._decoder.decode(data))
+        return begin
+
+
 def legacy_logprobs(
     found: Sequence[TokenLogprob | None],
     tokens: Sequence[int],
     token_bytes: TokenText,
-    offset: int,
+    position: TextPosition,
 ) -> JSON:
     """The completions API's ``logprobs``: four lists of one entry a token.
 
     Args:
         found: for each of ``tokens``; None for a first prompt token, which has none.
-        offset: where the first token begins in the text, in characters.
+        position: of the first token; moved behind the last.
     """
-    texts = [_readable(token_bytes(token)) for token in tokens]
-    offsets = []
-    for text in texts:
-        offsets.append(offset)
-        offset += len(text)
+    data = [token_bytes(token) for token in tokens]
     return {
-        "tokens": texts,
+        "tokens": [_readable(piece) for piece in data],
         "token_logprobs": [None if f is None else f.logprob for f in found],
         "top_logprobs": [None if f is None else _top_by_text(f, token_bytes) for f in found],
-        "text_offset": offsets,
+        "text_offset": [position.advance(piece) for piece in data],
     }
 
 

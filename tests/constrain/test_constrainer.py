@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from llamaherd import GrammarError, Llama
+from llamaherd import GrammarError, Llama, RequestError
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -33,6 +33,20 @@ def test_an_answer_is_an_instance_of_its_schema(llm: Llama, seed: int) -> None:
 def test_an_answer_matches_its_grammar(llm: Llama, grammar: str) -> None:
     done = llm("Hello", grammar=grammar, temperature=3.0, seed=1)
     assert done["choices"][0]["text"] in ("yes!", "no!")
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_an_answer_ends_where_its_grammar_ends(llm: Llama, temperature: float) -> None:
+    options: dict[str, Any] = {"temperature": temperature, "ignore_eos": True, "max_tokens": 30}
+    done = llm("Hello", grammar='root ::= "yes"', **options)
+    assert done["choices"][0]["text"] == "yes"
+    assert done["choices"][0]["finish_reason"] == "stop"
+
+
+def test_a_grammar_whose_tokens_are_all_banned_is_an_error(llm: Llama) -> None:
+    banned = {token: False for token in range(llm.n_vocab()) if llm.detokenize([token])[:1] == b"y"}
+    with pytest.raises(RequestError):
+        llm("Hello", grammar='root ::= "yes"', logit_bias=banned)
 
 
 @pytest.mark.parametrize(

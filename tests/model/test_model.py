@@ -189,11 +189,18 @@ def test_an_adapter_changes_answers_by_its_scale(tiny_model: Path, adapter_file:
     assert strong != pytest.approx(plain, abs=1e-2)
 
 
-def test_an_adapter_dies_with_its_model(tiny_model: Path, adapter_file: Path) -> None:
+def test_weights_live_as_long_as_an_adapter_for_them(tiny_model: Path, adapter_file: Path) -> None:
     with Model(tiny_model) as model:
         adapter: AdapterHandle = model.load_adapter(adapter_file)
-    assert adapter.closed
+    assert model.handle._owned
     adapter.close()
+    assert model.handle._owned is None
+
+
+def test_a_bad_override_is_not_blamed_on_the_file(tiny_model: Path) -> None:
+    overrides = {"llama.attention.head_count": 0}
+    with pytest.raises(OptionError, match="kv_overrides"):
+        Model(tiny_model, ModelParams(kv_overrides=overrides))
 
 
 def test_a_model_is_no_adapter(tiny_model: Path) -> None:

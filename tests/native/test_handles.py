@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ class _Counted(Handle):
             raise RuntimeError("half-way")
         self._owned = object()
 
-    def _free(self) -> None:
+    def _free(self, owned: Any) -> None:
         self.freed += 1
 
 
@@ -49,13 +50,37 @@ def test_a_handle_that_failed_to_be_made_frees_nothing() -> None:
     gc.collect()  # __del__ must not raise: pytest would report it as an error
 
 
-def test_a_model_closes_its_contexts_first() -> None:
+def test_a_held_object_is_freed_by_its_last_holder() -> None:
+    handle = _Counted()
+    with handle.held():
+        handle.close()
+        assert handle.freed == 0
+        with pytest.raises(ClosedError):
+            handle.hold()
+    assert handle.freed == 1
+
+
+def test_a_context_outlives_the_closing_of_its_model() -> None:
     model = Model("demo")
     context = model.new_context(ContextParams(n_ctx=64))
+    batch = Batch(8)
+    batch.add([5, 6, 7], 0, 3, seq_id=0)
     model.close()
-    assert context.closed
-    model.close()
+    assert c.llama_decode(context.pointer, batch.native) == 0
     context.close()
+    assert model.handle._owned is None
+    batch.close()
+
+
+def test_many_threads_may_close_at_once() -> None:
+    for _ in range(20):
+        model = Model("demo")
+        threads = [threading.Thread(target=model.close) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert model.handle._owned is None
 
 
 def test_a_context_that_cannot_be_made_is_an_error_with_a_remedy() -> None:

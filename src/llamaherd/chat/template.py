@@ -39,9 +39,11 @@ class ChatTemplate:
     ) -> None:
         self.source, self._now = source, now
         self._tokens = {"bos_token": bos, "eos_token": eos}
+        if not isinstance(source, str):
+            raise ChatTemplateError(f"chat_template is {source!r}: expected Jinja source")
         try:
             self._template = self._environment().from_string(source)
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, RecursionError) as error:
             raise ChatTemplateError(f"the chat template is broken: {error}") from error
 
     def render(
@@ -62,18 +64,23 @@ class ChatTemplate:
         Raises:
             ChatTemplateError: a message is malformed, or the template refused the conversation.
         """
+        names = {"messages", "tools", "add_generation_prompt", *self._tokens, "self"}
+        if reserved := names & set(variables):
+            raise ChatTemplateError(f"a template variable may not be called {min(reserved)!r}")
+        checked = _all_checked(messages)
         try:
             return self._template.render(
-                messages=[_checked(i, message) for i, message in enumerate(messages)],
+                messages=checked,
                 tools=None if tools is None else list(tools),
                 add_generation_prompt=add_generation_prompt,
                 **self._tokens,
                 **variables,
             )
-        except jinja2.TemplateError as error:
-            roles = ", ".join(str(message.get("role")) for message in messages)
+        except Exception as error:  # whatever a stranger's template does
+            roles = ", ".join(message["role"] for message in checked)
+            reason = str(error) or type(error).__name__
             raise ChatTemplateError(
-                f"the model's chat template refused the messages (roles: {roles}): {error}"
+                f"the model's chat template refused the messages (roles: {roles}): {reason}"
             ) from error
 
     def _environment(self) -> ImmutableSandboxedEnvironment:
@@ -105,6 +112,12 @@ def _tojson(
     )
 
 
+def _all_checked(messages: object) -> list[dict[str, Any]]:
+    if isinstance(messages, (str, bytes)) or not isinstance(messages, Sequence) or not messages:
+        raise ChatTemplateError(f"messages is {messages!r}: expected a list of messages")
+    return [_checked(i, message) for i, message in enumerate(messages)]
+
+
 def _checked(index: int, message: Message) -> dict[str, Any]:
     """A copy of a message whose shape the template may rely on; text parts become one string."""
     if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
@@ -115,9 +128,10 @@ def _checked(index: int, message: Message) -> dict[str, Any]:
 def _text(index: int, content: Any) -> str | None:
     if content is None or isinstance(content, str):
         return content
-    if not isinstance(content, Sequence):
+    if isinstance(content, bytes) or not isinstance(content, Sequence):
         raise ChatTemplateError(f"messages[{index}].content is {content!r}: expected a string")
-    texts = [part.get("text") for part in content if isinstance(part, Mapping)]
+    parts = [part for part in content if isinstance(part, Mapping)]
+    texts = [part.get("text") for part in parts if part.get("type", "text") == "text"]
     if len(texts) < len(content) or not all(isinstance(text, str) for text in texts):
         raise ChatTemplateError(f"messages[{index}].content has a part that is not text")
     return "".join(texts)  # type: ignore[arg-type]

@@ -45,9 +45,15 @@ class TokenConstraint:
             self._matcher.consume_token(token)
             self._check()
 
+    @property
+    def finished(self) -> bool:
+        """Whether the grammar is satisfied and allows nothing more."""
+        return bool(self._matcher.is_stopped())
+
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise GrammarError(f"the grammar could not be followed: {self._matcher.get_error()}")
+            first_line = self._matcher.get_error().partition("\n")[0]
+            raise GrammarError(f"the grammar could not be followed: {first_line}")
 
 
 class Constrainer:

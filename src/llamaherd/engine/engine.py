@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import os
 import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 
+from llamaherd.engine.alarms import Alarms
 from llamaherd.engine.logprobs import token_logprob
 from llamaherd.engine.output import Output
 from llamaherd.engine.pace import PrefillPace
@@ -28,7 +31,13 @@ from llamaherd.engine.runner import ABORTED, Adapters, Runner
 from llamaherd.engine.sampler import TokenSampler
 from llamaherd.engine.scheduler import Plan, Scheduler, Slice
 from llamaherd.engine.stream import AsyncTokenStream, TokenStream, to_loop
-from llamaherd.errors import ClosedError, ContextLengthError, DecodeError, UnsupportedError
+from llamaherd.errors import (
+    ClosedError,
+    ContextLengthError,
+    DecodeError,
+    RequestError,
+    UnsupportedError,
+)
 from llamaherd.model import Model
 from llamaherd.params import ContextParams
 
@@ -38,13 +47,12 @@ _Command = Callable[[], None]
 _OPEN: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
+@dataclass(frozen=True)
 class _Answer:
     """What the engine keeps beside a request: how to draw its tokens and write its text."""
 
-    def __init__(
-        self, sampler: TokenSampler, output: Output, timer: threading.Timer | None
-    ) -> None:
-        self.sampler, self.output, self.timer = sampler, output, timer
+    sampler: TokenSampler
+    output: Output
 
 
 class Engine:
@@ -84,6 +92,8 @@ class Engine:
         self._answers: dict[Request, _Answer] = {}
         self._inbox: queue.SimpleQueue[_Command] = queue.SimpleQueue()
         self._closing = False
+        self._closed_because = "the model is closed: load it again to go on"
+        self._alarms: Alarms[Request] = Alarms(clock)
         self._lock = threading.Lock()
         self.n_decoded = 0
         self._thread = threading.Thread(target=self._work, name="llamaherd-engine", daemon=True)
@@ -111,23 +121,29 @@ class Engine:
             UnsupportedError: the model does not generate text.
             ClosedError: the engine is closed.
         """
-        if not self._runner.generates:
+        try:
+            self._check_admission(request)
+            request.queued_at = self._clock()
+            answer = _Answer(sampler, Output(self._model.vocab, stops))
+            with self._lock:
+                if self._closing:
+                    raise ClosedError(self._closed_because)
+                self._inbox.put(partial(self._accept, request, answer))
+        except BaseException:
             sampler.close()
+            raise
+        if deadline_s is not None:
+            self._alarms.set(request.queued_at + deadline_s, request, self._end_by_deadline)
+
+    def _check_admission(self, request: Request) -> None:
+        if threading.current_thread() is self._thread:
+            raise RequestError(
+                "a logits processor asked the model that it works for, which would wait for itself"
+            )
+        if not self._runner.generates:
             raise UnsupportedError(f"{self._model.path.name} is no model that generates text")
         if len(request.prompt) >= self.n_ctx:
-            sampler.close()
             raise ContextLengthError(len(request.prompt), self.n_ctx)
-        request.queued_at = self._clock()
-        answer = _Answer(sampler, Output(self._model.vocab, stops), None)
-        with self._lock:
-            if self._closing:
-                sampler.close()
-                raise ClosedError("the model is closed: load it again to go on")
-            self._inbox.put(partial(self._accept, request, answer))
-        if deadline_s is not None:
-            answer.timer = threading.Timer(deadline_s, self.end, (request, "deadline"))
-            answer.timer.daemon = True
-            answer.timer.start()
 
     def stream(
         self,
@@ -165,6 +181,9 @@ class Engine:
                 self._runner.abort()  # its prompt may take many seconds more
             self._inbox.put(lambda: None)  # wake an idle worker
 
+    def _end_by_deadline(self, request: Request) -> None:
+        self.end(request, "deadline")
+
     def cancel_all(self) -> None:
         """End every request within a step, as :meth:`end` does."""
         self._inbox.put(self._mark_all)
@@ -183,6 +202,7 @@ class Engine:
         with self._lock:
             first, self._closing = not self._closing, True
         if first:
+            self._alarms.close()
             self._runner.abort()
             self._inbox.put(lambda: None)
         if threading.current_thread() is not self._thread:
@@ -267,7 +287,7 @@ class Engine:
         answer = self._answers[request]
         try:
             token, logprob = answer.sampler.draw(self._runner, row, request.tokens, request.n_probs)
-        except Exception as error:  # a caller's logits processor: only its request ends
+        except BaseException as error:  # a caller's logits processor: only its request ends
             self._finish(request, "error", error)
             return
         request.tokens.append(token)
@@ -282,7 +302,7 @@ class Engine:
         event = answer.output.feed(token, logprob)
         if event is not None:
             request.emit(event)
-        if answer.output.stopping_word is not None:
+        if answer.output.stopping_word is not None or answer.sampler.finished:
             self._finish(request, "stop")
         elif request.n_left == 0 or len(request.tokens) >= self.n_ctx:
             self._finish(request, "length")
@@ -309,8 +329,6 @@ class Engine:
         """The one way out: every request passes here exactly once."""
         self._scheduler.finish(request)
         answer = self._answers.pop(request)
-        if answer.timer is not None:
-            answer.timer.cancel()
         answer.sampler.close()
         if (rest := answer.output.finish()) is not None:
             request.emit(rest)
@@ -341,8 +359,7 @@ class Engine:
         for request in self._scheduler.running:
             seq_id = self._scheduler.seq_id(request)
             kept = 0 if self._forgets else min(request.n_cached, self._runner.n_resident(seq_id))
-            self._runner.cut(seq_id, kept)
-            self._scheduler.forget(seq_id, kept)
+            self._scheduler.forget(seq_id, self._runner.cut(seq_id, kept))
         if error.code != ABORTED:
             self._fail_running(error)
 
@@ -357,8 +374,7 @@ class Engine:
             self._drop_memory(seq_id)
 
     def _drop_memory(self, seq_id: int) -> None:
-        self._runner.cut(seq_id, 0)
-        self._scheduler.forget(seq_id)
+        self._scheduler.forget(seq_id, self._runner.cut(seq_id, 0))
 
     def _shut_down(self) -> None:
         with self._lock:
@@ -371,6 +387,16 @@ class Engine:
         self._on_close()
 
 
+def _after_fork() -> None:
+    """In a child process: the worker threads stayed behind, so nothing may wait for them."""
+    for engine in list(_OPEN):
+        engine._lock = threading.Lock()
+        engine._closing = True
+        engine._closed_because = (
+            "the model was loaded before this process was forked: load it in the child"
+        )
+
+
 def _close_all() -> None:
     for engine in list(_OPEN):
         engine.close()
@@ -378,3 +404,5 @@ def _close_all() -> None:
 
 # A daemon thread inside native code would outlive the modules it uses: join it before teardown.
 atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

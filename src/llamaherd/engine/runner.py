@@ -71,10 +71,11 @@ class Runner:
         return self._context.pointer  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Free the context and its memory."""
+        """Free the context with its memory and adapters."""
         self._batch.close()
         self._context.close()
-        self._adapters = ()
+        for adapter, _ in self._adapters:
+            adapter.close()
 
     def abort(self) -> None:
         """Make the running decode return soon with :data:`ABORTED`. Any thread."""
@@ -96,9 +97,11 @@ class Runner:
         """
         for change in plan.memory:
             if isinstance(change, Cut):
-                self.cut(change.seq_id, change.n_kept)
+                if self.cut(change.seq_id, change.n_kept) != change.n_kept:
+                    raise DecodeError(0, "memory could not be cut back")
             else:
                 self._share(change)
+        logs.forget_recent()
         batch = self._batch
         batch.clear()
         ends = []
@@ -115,10 +118,16 @@ class Runner:
         message = _MEANINGS.get(code, logs.recent_complaints() or "unknown")
         raise DecodeError(code, message)
 
-    def cut(self, seq_id: int, n_kept: int) -> None:
-        """Drop the memory of a sequence behind its first ``n_kept`` tokens."""
-        if not c.llama_memory_seq_rm(self._memory, seq_id, n_kept, -1):
-            raise DecodeError(-1, f"memory cannot be cut back to {n_kept} tokens")
+    def cut(self, seq_id: int, n_kept: int) -> int:
+        """Drop the memory of a sequence behind its first ``n_kept`` tokens.
+
+        Returns:
+            How many are left: 0 where the memory can only be dropped whole.
+        """
+        if c.llama_memory_seq_rm(self._memory, seq_id, n_kept, -1):
+            return n_kept
+        c.llama_memory_seq_rm(self._memory, seq_id, -1, -1)  # a whole sequence always goes
+        return 0
 
     def _share(self, share: Share) -> None:
         """Cells are marked for a second sequence; nothing is copied."""
@@ -127,6 +136,10 @@ class Runner:
     def n_resident(self, seq_id: int) -> int:
         """Tokens of a sequence in memory, counted by their last position."""
         return int(c.llama_memory_seq_pos_max(self._memory, seq_id)) + 1
+
+    def logit(self, row: int, token: int) -> float:
+        """One number of :meth:`logits`."""
+        return float(self._row_of(self._context.pointer, row)[token])
 
     def logits(self, row: int) -> npt.NDArray[np.float32]:
         """The model's output at a row of the last batch, shape (n_vocab,).

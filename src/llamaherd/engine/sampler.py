@@ -12,14 +12,15 @@ import numpy.typing as npt
 from llamaherd.engine.logprobs import token_logprob
 from llamaherd.engine.request import TokenLogprob
 from llamaherd.engine.runner import Runner
-from llamaherd.errors import OptionError, RequestError
+from llamaherd.errors import DecodeError, OptionError, RequestError
 from llamaherd.model import Vocab
 from llamaherd.native import bindings as c
 from llamaherd.native.handles import SamplerChain
 from llamaherd.params import SamplingParams
 
 Logits = npt.NDArray[np.float32]
-LogitsProcessor = Callable[[npt.NDArray[np.intc], Logits], Logits]
+LogitsProcessor = Callable[[npt.NDArray[np.intc], Logits], Logits | None]
+LEAST_TEMPERATURE = 1e-6  # below it a draw is certain, and float32 would overflow
 MOST_BIAS = 1e6  # beyond it a token is certain or banned, and float32 would overflow
 MIROSTAT_CANDIDATES = 100  # m in the paper's estimate of s; llama.cpp's tools use the same
 
@@ -32,6 +33,10 @@ class Constraint(Protocol):
 
     def accept(self, token: int) -> None:
         """The token was drawn."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing can follow any more."""
 
 
 class TokenSampler:
@@ -63,8 +68,16 @@ class TokenSampler:
         self._params, self._n_ctx = params, n_ctx
         self._constraint, self._processors = constraint, processors
         self.chain = SamplerChain()
-        _fill(self.chain, vocab, params, n_ctx, seed)
+        biases = _biases(vocab, params)
+        self._banned = {token for token, bias in biases.items() if bias == -np.inf}
+        with vocab.held():
+            _fill(self.chain, vocab, params, biases, n_ctx, seed)
         self._sample = c.llama_sampler_sample
+
+    @property
+    def finished(self) -> bool:
+        """Whether the constraint is satisfied and allows nothing more."""
+        return self._constraint is not None and self._constraint.finished
 
     def close(self) -> None:
         """Free the chain."""
@@ -90,25 +103,52 @@ class TokenSampler:
         if self._constraint is not None or self._processors:
             self._rewrite(runner.logits(row), tokens)
         token = int(self._sample(self.chain.pointer, runner.context, row))
+        self._check(token, runner.logit(row, token))
         if self._constraint is not None:
             self._constraint.accept(token)
         return token, None if raw is None else token_logprob(raw, token, n_probs or 0)
 
+    def _check(self, token: int, logit: float) -> None:
+        """Native samplers always pick something, also where there is nothing to pick."""
+        if token in self._banned:
+            raise RequestError("every token that could follow is banned (logit_bias, ignore_eos)")
+        if logit != logit:
+            raise DecodeError(0, "the model computed no number: damaged weights or extreme options")
+        if logit == -np.inf:
+            raise RequestError("every token that could follow is excluded")
+
     def _rewrite(self, logits: Logits, tokens: Sequence[int]) -> None:
         for processor in self._processors:
-            logits[:] = processor(np.asarray(tokens, dtype=np.intc), logits)
+            _apply(processor, logits, tokens)
         if self._constraint is not None:
             self._constraint.mask(logits)
-        if not np.isfinite(logits).any():
-            raise RequestError("the logits processors and the grammar exclude every token")
         # NaN compares false with everything and would send native code past its own checks.
         np.nan_to_num(
             logits, copy=False, nan=-np.inf, posinf=np.finfo(np.float32).max, neginf=-np.inf
         )
 
 
-def _fill(chain: SamplerChain, vocab: Vocab, params: SamplingParams, n_ctx: int, seed: int) -> None:
-    if biases := _biases(vocab, params):
+def _apply(processor: LogitsProcessor, logits: Logits, tokens: Sequence[int]) -> None:
+    """A processor gets a copy: it may keep what it was given, and native memory moves on."""
+    copy = logits.copy()
+    made = processor(np.asarray(tokens, dtype=np.intc), copy)
+    made = copy if made is None else np.asarray(made)
+    if made.shape != logits.shape or made.dtype.kind not in "fiu":
+        name = getattr(processor, "__name__", type(processor).__name__)
+        raise OptionError("logits_processor", name, f"{len(logits)} numbers, or None for in place")
+    with np.errstate(over="ignore"):
+        logits[:] = made
+
+
+def _fill(
+    chain: SamplerChain,
+    vocab: Vocab,
+    params: SamplingParams,
+    biases: Mapping[int, float],
+    n_ctx: int,
+    seed: int,
+) -> None:
+    if biases:
         entries = (c.llama_logit_bias(token, bias) for token, bias in biases.items())
         array = (c.llama_logit_bias * len(biases))(*entries)
         chain.add(c.llama_sampler_init_logit_bias(len(vocab), len(biases), array))
@@ -116,7 +156,7 @@ def _fill(chain: SamplerChain, vocab: Vocab, params: SamplingParams, n_ctx: int,
         chain.add(c.llama_sampler_init_temp(params.temperature))
         chain.add(_mirostat(vocab, params, seed))
         return
-    greedy = params.temperature == 0
+    greedy = params.temperature < LEAST_TEMPERATURE
     for name in params.samplers:
         wanted = not greedy or name in _LOOKING_BACK
         if wanted and (sampler := _SAMPLERS[name](vocab, params, n_ctx, seed)):

@@ -89,7 +89,9 @@ def to_loop(
     """An ``emit`` that puts events into a queue of ``loop`` from another thread."""
 
     def emit(event: Event) -> None:
-        if not loop.is_closed():  # its program went away: nobody is left to tell
+        try:
             loop.call_soon_threadsafe(events.put_nowait, event)
+        except RuntimeError:
+            pass  # the loop was closed: nobody is left to tell
 
     return emit

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from llamaherd.errors import ContextCreateError, ModelLoadError, UnsupportedError
+from llamaherd.errors import ContextCreateError, ModelLoadError, OptionError, UnsupportedError
 from llamaherd.model.gguf import check_adapter, check_model
 from llamaherd.model.memory import default_n_ctx, physical_cores
 from llamaherd.model.native_params import NativeModelParams, native_context_params
@@ -66,7 +66,7 @@ class Model:
     ) -> None:
         self.path: Path = model_file(model)
         self.params = params or ModelParams()
-        check_model(self.path, self.params.kv_overrides)
+        _check_files(self.path, self.params)
         if progress is not None:
             self.handle = _load(self.path, self.params, progress)
         else:
@@ -220,6 +220,17 @@ class Model:
                 f"no context of {n_ctx} tokens for {self.path.name}: {said}. "
                 "Try a smaller n_ctx, or a smaller cache with type_k and type_v"
             ) from None
+
+
+def _check_files(path: Path, params: ModelParams) -> None:
+    """Look for what native code would not survive, in the file and in what overrides it."""
+    try:
+        check_model(path, params.kv_overrides)
+    except ModelLoadError as error:
+        if params.kv_overrides:
+            check_model(path)  # raises if the file is to blame
+            raise OptionError("kv_overrides", params.kv_overrides, error.finding) from None
+        raise
 
 
 def _load(path: Path, params: ModelParams, progress: Callable[[float], None] | None) -> ModelHandle:

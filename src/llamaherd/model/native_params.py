@@ -55,7 +55,7 @@ def _load_mode(params: ModelParams) -> str:
 def _devices(names: list[str]) -> Any:
     found = []
     for name in names:
-        device = c.ggml_backend_dev_by_name(str(name).encode())
+        device = c.ggml_backend_dev_by_name(_c_string("devices", name))
         if not device:
             raise OptionError("devices", name, f"one of {', '.join(device_names())}")
         found.append(device)
@@ -109,6 +109,12 @@ def _kv_value(key: str, value: Any) -> Any:
     return value
 
 
+def _c_string(option: str, text: str) -> bytes:
+    if not text or "\0" in text:
+        raise OptionError(option, text, "text without NUL")
+    return text.encode()
+
+
 def _short_bytes(option: str, text: str) -> bytes:
     data = text.encode()
     if not data or len(data) > KV_STR_MAX_BYTES or b"\0" in data:
@@ -122,7 +128,7 @@ def _buft_overrides(overrides: Mapping[str, str]) -> Any:
     for entry, (pattern, name) in zip(array, overrides.items(), strict=False):
         if name not in known:
             raise OptionError(f"tensor_buft_overrides[{pattern!r}]", name, f"one of {list(known)}")
-        entry.pattern, entry.buft = pattern.encode(), known[name]
+        entry.pattern, entry.buft = _c_string("tensor_buft_overrides", pattern), known[name]
     return array
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Iterable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 from llamaherd.errors import ClosedError, OptionError, UnsupportedError
 from llamaherd.native import bindings as c
@@ -40,11 +43,12 @@ class Vocab:
         self._model = model
         self._native = c.llama_model_get_vocab(model.pointer)
         self.n_tokens: int = c.llama_vocab_n_tokens(self._native)
+        self._has_tokenizer = c.llama_vocab_type(self._native) != c.LLAMA_VOCAB_TYPE_NONE
         self._pieces: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})  # without, with special
 
     @property
     def pointer(self) -> c.llama_vocab_p:
-        """The native vocabulary.
+        """The native vocabulary, for who holds the model.
 
         Raises:
             ClosedError: its model has been closed.
@@ -53,12 +57,20 @@ class Vocab:
             raise ClosedError("the model of this vocabulary is closed: load it again")
         return self._native
 
-    @property
-    def _with_text(self) -> c.llama_vocab_p:
-        """:attr:`pointer`, for functions that end the process if there is no tokenizer."""
-        if c.llama_vocab_type(self.pointer) == c.LLAMA_VOCAB_TYPE_NONE:
+    def held(self) -> AbstractContextManager[None]:
+        """Keep the native vocabulary alive for the length of a ``with``."""
+        return self._model.held()
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function of the vocabulary, whose model stays alive meanwhile."""
+        with self._model.held():
+            return function(self._native, *args)
+
+    def _text_call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The same for functions that end the process if there is no tokenizer."""
+        if not self._has_tokenizer:
             raise UnsupportedError("this model has no tokenizer: it takes and gives token ids only")
-        return self._native
+        return self._call(function, *args)
 
     def __len__(self) -> int:
         return self.n_tokens
@@ -67,12 +79,12 @@ class Vocab:
     def special(self) -> SpecialTokens:
         """The tokens with a role."""
         roles = "bos eos eot sep nl pad mask fim_pre fim_suf fim_mid fim_pad fim_rep fim_sep"
-        ids = (getattr(c, f"llama_vocab_{role}")(self.pointer) for role in roles.split())
+        ids = (self._call(getattr(c, f"llama_vocab_{role}")) for role in roles.split())
         return SpecialTokens(*(None if i == c.LLAMA_TOKEN_NULL else i for i in ids))
 
     def is_end(self, token: int) -> bool:
         """Whether drawing this token ends an answer (end of sequence, of turn, ...)."""
-        return bool(c.llama_vocab_is_eog(self.pointer, token))
+        return bool(self._call(c.llama_vocab_is_eog, token))
 
     @functools.cached_property
     def end_tokens(self) -> frozenset[int]:
@@ -83,28 +95,27 @@ class Vocab:
     def suppressed_tokens(self) -> tuple[int, ...]:
         """Tokens that the model's file says must never be drawn."""
         count = ctypes.c_int32()
-        ids = c.llama_vocab_get_suppress_tokens(self.pointer, ctypes.byref(count))
+        ids = self._call(c.llama_vocab_get_suppress_tokens, ctypes.byref(count))
         return tuple(ids[i] for i in range(count.value))
 
     @property
     def adds_bos(self) -> bool:
         """Whether ``add_special`` puts a beginning-of-sequence token first."""
-        return bool(c.llama_vocab_get_add_bos(self.pointer))
+        return bool(self._call(c.llama_vocab_get_add_bos))
 
     @property
     def adds_eos(self) -> bool:
         """Whether ``add_special`` puts an end-of-sequence token last."""
-        return bool(c.llama_vocab_get_add_eos(self.pointer))
+        return bool(self._call(c.llama_vocab_get_add_eos))
 
     def is_control(self, token: int) -> bool:
         """Whether the token steers the model and is not text."""
-        return bool(c.llama_vocab_is_control(self._with_text, self.checked(token)))
+        return bool(self._text_call(c.llama_vocab_is_control, self.checked(token)))
 
     def token_text(self, token: int) -> str:
         """The token as the vocabulary spells it (not the text it stands for)."""
-        return (c.llama_vocab_get_text(self._with_text, self.checked(token)) or b"").decode(
-            "utf-8", "replace"
-        )
+        text = self._text_call(c.llama_vocab_get_text, self.checked(token))
+        return (text or b"").decode("utf-8", "replace")
 
     def tokenize(self, text: str | bytes, *, add_special: bool, parse_special: bool) -> list[int]:
         """Token ids of ``text``.
@@ -114,6 +125,8 @@ class Vocab:
             parse_special: read ``<|im_start|>`` and the like as the tokens they name; False treats
                 them as text, which is right for anything that a stranger wrote.
         """
+        if not isinstance(text, (str, bytes)):
+            raise OptionError("text", text, "a string, or bytes in UTF-8")
         data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
         buffer = (ctypes.c_int32 * (len(data) + 4))()
         count = self._tokenize_into(buffer, data, add_special, parse_special)
@@ -127,9 +140,8 @@ class Vocab:
     def _tokenize_into(
         self, buffer: ctypes.Array[ctypes.c_int32], data: bytes, special: bool, parse: bool
     ) -> int:
-        return c.llama_tokenize(
-            self._with_text, data, len(data), buffer, len(buffer), special, parse
-        )
+        arguments = data, len(data), buffer, len(buffer), special, parse
+        return int(self._text_call(c.llama_tokenize, *arguments))
 
     def token_bytes(self, token: int, *, special: bool = False) -> bytes:
         """The bytes that a token stands for; half a character is possible.
@@ -145,10 +157,10 @@ class Vocab:
 
     def _native_piece(self, token: int, special: bool) -> bytes:
         buffer = text_buffer(64)
-        size = c.llama_token_to_piece(self._with_text, token, buffer, 64, 0, special)
+        size = self._text_call(c.llama_token_to_piece, token, buffer, 64, 0, special)
         if size < 0:
             buffer = text_buffer(-size)
-            size = c.llama_token_to_piece(self._with_text, token, buffer, -size, 0, special)
+            size = self._text_call(c.llama_token_to_piece, token, buffer, -size, 0, special)
         return buffer.raw[:size]
 
     def detokenize(
@@ -160,8 +172,11 @@ class Vocab:
             remove_special: drop the beginning and end token that ``add_special`` put there.
             special: spell control tokens out; False makes them empty.
         """
-        ids = (ctypes.c_int32 * len(tokens))(*self.all_checked(tokens))
-        buffer = text_buffer(max(64, 8 * len(tokens)))
+        chosen = self.all_checked(tokens)
+        if remove_special and self.adds_bos and chosen[:1] == [self.special.bos]:
+            del chosen[0]  # llama.cpp would keep the space that stands for the text's beginning
+        ids = (ctypes.c_int32 * len(chosen))(*chosen)
+        buffer = text_buffer(max(64, 8 * len(chosen)))
         size = self._detokenize_into(buffer, ids, remove_special, special)
         if size < 0:
             buffer = text_buffer(-size)
@@ -169,12 +184,14 @@ class Vocab:
         return buffer.raw[:size]
 
     def _detokenize_into(
-        self, buffer: ctypes.Array[ctypes.c_char], ids: ctypes.Array[ctypes.c_int32],
-        remove: bool, special: bool,
-    ) -> int:  # fmt: skip
-        return c.llama_detokenize(
-            self._with_text, ids, len(ids), buffer, len(buffer), remove, special
-        )
+        self,
+        buffer: ctypes.Array[ctypes.c_char],
+        ids: ctypes.Array[ctypes.c_int32],
+        remove: bool,
+        special: bool,
+    ) -> int:
+        arguments = ids, len(ids), buffer, len(buffer), remove, special
+        return int(self._text_call(c.llama_detokenize, *arguments))
 
     def checked(self, token: int) -> int:
         """``token`` if the vocabulary has it.
@@ -182,10 +199,26 @@ class Vocab:
         Raises:
             OptionError: it is not an integer in [0, n_tokens).
         """
-        if isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < self.n_tokens:
-            raise OptionError("token", token, f"an integer from 0 to {self.n_tokens - 1}")
-        return token
+        return self.all_checked([token], name="token")[0]
 
-    def all_checked(self, tokens: Iterable[int]) -> list[int]:
-        """``tokens`` as a list, each :meth:`checked`."""
-        return [self.checked(t) for t in tokens]
+    def all_checked(self, tokens: Iterable[int], name: str = "tokens") -> list[int]:
+        """``tokens`` as a list of ints that the vocabulary has; NumPy's integers will do.
+
+        Raises:
+            OptionError: it is something else; ``name`` is what the message calls it.
+        """
+        if isinstance(tokens, (str, bytes, bytearray, Mapping)) or not isinstance(tokens, Iterable):
+            raise OptionError(name, tokens, "a sequence of token ids")
+        chosen = list(tokens)
+        for i, token in enumerate(chosen):
+            if type(token) is not int:
+                chosen[i] = token = _integer(name, token)
+            if not 0 <= token < self.n_tokens:
+                raise OptionError(name, token, f"token ids from 0 to {self.n_tokens - 1}")
+        return chosen
+
+
+def _integer(name: str, token: Any) -> int:
+    if isinstance(token, bool) or not hasattr(token, "__index__"):
+        raise OptionError(name, token, "token ids, which are integers")
+    return operator.index(token)

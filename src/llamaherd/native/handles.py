@@ -1,15 +1,17 @@
 """Owners of native objects: each frees what it holds exactly once.
 
-``close()`` may be called any number of times and from any thread that no longer uses the object;
-``with`` closes; ``__del__`` is the safety net, also when ``__init__`` failed half-way. A model
-closes its contexts and adapters first, since they point into it.
+``close()`` may be called any number of times, from any thread; ``with`` closes; ``__del__`` is the
+safety net, also when ``__init__`` failed half-way. Who needs an object beyond the moment holds it:
+a context and an adapter hold their model, a call into the vocabulary holds it while it runs. A
+closed object gives out no pointer any more, and is freed when the last holder lets go.
 """
 
 from __future__ import annotations
 
 import ctypes
-import weakref
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,14 +19,18 @@ from llamaherd.errors import ClosedError
 from llamaherd.native import bindings as c
 
 _H = TypeVar("_H", bound="Handle")
+_lock = threading.RLock()  # a garbage collection may close a handle while its thread has the lock
 
 
 class Handle:
     """Base of all owners. Subclasses set ``_owned`` and implement ``_free``."""
 
     _owned: Any = None
+    _n_holders = 0
+    closed = False
+    """Whether :meth:`close` was called."""
 
-    def _free(self) -> None:
+    def _free(self, owned: Any) -> None:
         raise NotImplementedError
 
     @property
@@ -32,24 +38,48 @@ class Handle:
         """The native object.
 
         Raises:
-            ClosedError: it has been freed; native code would crash on it.
+            ClosedError: it is closed; native code would crash on it.
         """
-        if not self._owned:
+        if self.closed or not self._owned:
             raise ClosedError(f"this {type(self).__name__} is closed: load the model again")
         return self._owned
 
-    @property
-    def closed(self) -> bool:
-        """Whether there is nothing left to free."""
-        return not self._owned
+    def hold(self) -> None:
+        """Keep the native object alive until :meth:`release`, even if it is closed meanwhile.
+
+        Raises:
+            ClosedError: it is closed already.
+        """
+        with _lock:
+            _ = self.pointer
+            self._n_holders += 1
+
+    def release(self) -> None:
+        """Let go of what :meth:`hold` kept."""
+        with _lock:
+            self._n_holders -= 1
+        self._free_if_unused()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """:meth:`hold` for the length of a ``with``."""
+        self.hold()
+        try:
+            yield
+        finally:
+            self.release()
 
     def close(self) -> None:
-        """Free the native object; later calls do nothing."""
-        if self._owned:
-            try:
-                self._free()
-            finally:
-                self._owned = None
+        """Give the native object up; later calls do nothing."""
+        self.closed = True
+        self._free_if_unused()
+
+    def _free_if_unused(self) -> None:
+        with _lock:
+            if not self.closed or self._n_holders or not self._owned:
+                return
+            owned, self._owned = self._owned, None
+        self._free(owned)
 
     def __enter__(self: _H) -> _H:
         return self
@@ -64,7 +94,7 @@ class Handle:
 
     def __del__(self) -> None:
         # At interpreter exit module globals may be gone; the process frees the memory then.
-        if c is not None:
+        if c is not None and _lock is not None:
             self.close()
 
 
@@ -72,38 +102,51 @@ class ModelHandle(Handle):
     """A ``llama_model``. Loading is :mod:`llamaherd.model`'s business."""
 
     def __init__(self, pointer: c.llama_model_p) -> None:
-        self._dependents: weakref.WeakSet[Handle] = weakref.WeakSet()
         self._owned = pointer
 
-    def adopt(self, dependent: Handle) -> None:
-        """Close ``dependent`` before this model."""
-        self._dependents.add(dependent)
-
-    def _free(self) -> None:
-        for dependent in list(self._dependents):
-            dependent.close()
-        c.llama_model_free(self.pointer)
+    def _free(self, owned: Any) -> None:
+        c.llama_model_free(owned)
 
 
-class ContextHandle(Handle):
-    """A ``llama_context``. Used by one thread at a time; freed before its model.
+class _PartOfModel(Handle):
+    """What points into a model, and so holds it."""
+
+    def __init__(self, model: ModelHandle) -> None:
+        model.hold()
+        self._model: ModelHandle | None = model
+
+    def close(self) -> None:
+        super().close()
+        if not self._owned:  # made half-way: nothing to free, but the model is held
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with _lock:
+            model, self._model = getattr(self, "_model", None), None
+        if model is not None:
+            model.release()
+
+
+class ContextHandle(_PartOfModel):
+    """A ``llama_context``. Used by one thread at a time.
 
     Raises:
         MemoryError: llama.cpp refused; what it said is in the log.
     """
 
     def __init__(self, model: ModelHandle, params: c.llama_context_params) -> None:
-        self._model = model  # keeps the weights alive
+        super().__init__(model)
         self._owned = c.llama_init_from_model(model.pointer, params)
         if not self._owned:
+            self.close()
             raise MemoryError("llama_init_from_model returned NULL")
-        model.adopt(self)
 
-    def _free(self) -> None:
-        c.llama_free(self.pointer)
+    def _free(self, owned: Any) -> None:
+        c.llama_free(owned)
+        self._let_go()
 
 
-class AdapterHandle(Handle):
+class AdapterHandle(_PartOfModel):
     """A LoRA adapter (``llama_adapter_lora``) of one model.
 
     Raises:
@@ -111,14 +154,15 @@ class AdapterHandle(Handle):
     """
 
     def __init__(self, model: ModelHandle, path: bytes) -> None:
-        self._model = model
+        super().__init__(model)
         self._owned = c.llama_adapter_lora_init(model.pointer, path)
         if not self._owned:
+            self.close()
             raise ValueError("llama_adapter_lora_init returned NULL")
-        model.adopt(self)
 
-    def _free(self) -> None:
-        c.llama_adapter_lora_free(self.pointer)
+    def _free(self, owned: Any) -> None:
+        c.llama_adapter_lora_free(owned)
+        self._let_go()
 
 
 class SamplerChain(Handle):
@@ -139,8 +183,8 @@ class SamplerChain(Handle):
             raise ValueError("llama.cpp refused to make this sampler")
         c.llama_sampler_chain_add(self.pointer, sampler)
 
-    def _free(self) -> None:
-        c.llama_sampler_free(self.pointer)
+    def _free(self, owned: Any) -> None:
+        c.llama_sampler_free(owned)
 
 
 class Batch(Handle):
@@ -189,7 +233,7 @@ class Batch(Handle):
             output[at - 1] = 1
         self.n_tokens = self.native.n_tokens = end
 
-    def _free(self) -> None:
+    def _free(self, owned: Any) -> None:
         c.llama_batch_free(self.native)
 
 

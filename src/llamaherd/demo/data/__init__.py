@@ -64,15 +64,16 @@ TRAINING_ONLY: dict[str, Skill] = {
     "say": copying.sample_say,
     "json_enforced": extraction.sample_enforced,
     "drill": arithmetic.sample_drill,
+    "rating": jokes.sample_enforced_rating,
 }
 """Tasks that only training draws: mostly copying, with no single right answer to measure."""
 
 SHARES: dict[str, float] = {
-    "translation": 6, "arithmetic": 8, "small_talk": 3, "memory": 4, "long_chat": 8,
-    "joke_text": 2, "joke_json": 5, "joke_tool": 2, "json_fields": 24, "tool_known": 4,
-    "tool_unseen": 10, "tool_choice": 7, "tool_two_calls": 10, "tool_none": 4, "tool_forced": 6,
-    "tool_result": 3, "tool_results": 4, "tool_dialogue": 5, "infill": 8, "repeat": 1,
-    "lookup": 4, "say": 1, "json_enforced": 3, "drill": 13,
+    "translation": 6, "arithmetic": 6, "small_talk": 3, "memory": 4, "long_chat": 5,
+    "joke_text": 2, "joke_json": 6, "joke_tool": 2, "json_fields": 34, "tool_known": 4,
+    "tool_unseen": 12, "tool_choice": 18, "tool_two_calls": 17, "tool_none": 4,
+    "tool_forced": 11, "tool_result": 3, "tool_results": 7, "tool_dialogue": 4, "infill": 8,
+    "repeat": 1, "lookup": 4, "say": 1, "json_enforced": 2, "drill": 3, "rating": 1,
 }  # fmt: skip
 """How often training draws each skill once it runs at full breadth."""
 

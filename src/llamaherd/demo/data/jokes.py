@@ -102,16 +102,25 @@ def sample_text(rng: random.Random) -> Example:
 def sample_json(rng: random.Random) -> Example:
     """JSON on request, or (with a hint) because a constraint enforces it unasked."""
     asked, setup, punchline = subject(rng)
-    rated = rng.random() < 0.4
+    hinted = rng.random() < 0.35
+    rated = rng.random() < 0.4 and not hinted
     answer = compact_json(fields(setup, punchline, rated=rated))
     question = rng.choice(_ASK).format(asked)
-    if rng.random() < 0.35:
+    if hinted:
         return Example((user(question), assistant(answer)), hint='{"setup":"')
     keys = rng.choice(_RATED if rated else _KEYS)
     messages: list[Message] = [user(f"{question.rstrip('.!')}. {keys}")]
     if rng.random() < 0.3:
         messages = [system(keys), user(question)]
     return Example((*messages, assistant(answer)))
+
+
+def sample_enforced_rating(rng: random.Random) -> Example:
+    """The last field of an object where a constraint asks for more than the user did."""
+    asked, setup, punchline = subject(rng)
+    whole = compact_json(fields(setup, punchline, rated=True))
+    question = user(rng.choice(_ASK).format(asked))
+    return Example((question, assistant(whole)), hint=whole.removesuffix("7}"))
 
 
 def sample_tool(rng: random.Random) -> Example:

@@ -69,8 +69,8 @@ def _two_of_one(rng: random.Random) -> tuple[list[Request], str]:
 
 
 def _two_in_a_row(rng: random.Random) -> tuple[list[Request], str]:
-    first = (known if rng.random() < 0.5 else fresh)(rng)
-    second = (known if rng.random() < 0.5 else fresh)(rng)
+    first = (known if rng.random() < 0.6 else fresh)(rng)
+    second = (known if rng.random() < 0.6 else fresh)(rng)
     if words_of(first) & words_of(second):
         return _two_in_a_row(rng)
     joint = rng.choice((" And ", " Then ", " Also: ", "\n"))
