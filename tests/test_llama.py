@@ -77,6 +77,7 @@ def test_the_chunks_of_a_stream_make_the_whole_answer(llm: Llama) -> None:
     assert _reason(last) == _reason(whole)
     assert "timings" in last
     assert counts["choices"] == []
+    assert all(chunk["usage"] is None for chunk in (*pieces, last))
     assert counts["usage"]["completion_tokens"] == whole["usage"]["completion_tokens"]
 
 

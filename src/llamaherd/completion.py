@@ -149,7 +149,8 @@ class Completion(Generic[Stream]):
         return self._chunk([self.shape.delta(choice.index, piece.text, logprobs, None)])
 
     def _chunk(self, choices: list[JSON], **more: JSON) -> JSON:
-        return self.envelope.wrap(self.shape.chunk, choices, **more)
+        without_counts = {"usage": None} if self.include_usage else {}  # as OpenAI writes it
+        return self.envelope.wrap(self.shape.chunk, choices, **{**without_counts, **more})
 
     def _logprobs(self, pieces: Sequence[Piece], position: TextPosition) -> JSON | None:
         if not self.wants_logprobs:
