@@ -29,6 +29,7 @@ from llamaherd import (
 )
 
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12}
+HOT: dict[str, Any] = {"temperature": 50.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 ENDLESS: dict[str, Any] = {"temperature": 1.5, "seed": 3, "ignore_eos": True}
 
 
@@ -93,12 +94,12 @@ def test_chat_has_the_openai_shape_whole_and_streamed(llm: Llama) -> None:
 
 
 def test_seeds_repeat_an_answer_and_differ_from_each_other(llm: Llama) -> None:
-    answers = [_text(llm("Hello", seed=seed, temperature=3.0, max_tokens=12)) for seed in (1, 1, 2)]
+    answers = [_text(llm("Hello", seed=seed, **HOT, max_tokens=12)) for seed in (1, 1, 2)]
     assert answers[0] == answers[1] != answers[2]
 
 
 def test_n_answers_have_seeds_of_their_own_and_share_the_prompt(llm: Llama) -> None:
-    hot: dict[str, Any] = {"temperature": 3.0, "max_tokens": 8, "ignore_eos": True}
+    hot: dict[str, Any] = {**HOT, "max_tokens": 8, "ignore_eos": True}
     done = llm("Hello there", n=3, seed=5, **hot)
     texts = [choice["text"] for choice in done["choices"]]
     assert [choice["index"] for choice in done["choices"]] == [0, 1, 2]
@@ -190,7 +191,7 @@ def test_many_threads_each_get_their_own_answer(llm: Llama) -> None:
     found: dict[int, str] = {}
 
     def answer(seed: int) -> str:
-        return _text(llm("Hello", seed=seed, temperature=2.0, max_tokens=8))
+        return _text(llm("Hello", seed=seed, **HOT, max_tokens=8))
 
     def ask(seed: int) -> None:
         found[seed] = answer(seed)
@@ -404,15 +405,12 @@ def test_a_template_of_ones_own_replaces_the_models(tiny_model: Path) -> None:
 
 
 async def _gather(llm: Llama) -> list[Any]:
-    asks = [
-        llm.acreate_completion("Hello", seed=seed, temperature=2.0, max_tokens=8)
-        for seed in range(4)
-    ]
+    asks = [llm.acreate_completion("Hello", seed=seed, **HOT, max_tokens=8) for seed in range(4)]
     return list(await asyncio.gather(*asks))
 
 
 def test_coroutines_get_what_threads_get(llm: Llama) -> None:
-    alone = [_text(llm("Hello", seed=n, temperature=2.0, max_tokens=8)) for n in range(4)]
+    alone = [_text(llm("Hello", seed=n, **HOT, max_tokens=8)) for n in range(4)]
     assert [_text(done) for done in asyncio.run(_gather(llm))] == alone
 
 
@@ -489,6 +487,6 @@ def test_a_model_that_is_dropped_frees_itself() -> None:
 def test_clock_ids_and_seeds_come_from_outside() -> None:
     ambient = Ambient(now=lambda: 5.0, new_id=lambda: "x", new_seed=lambda: 9)
     with Llama("demo", n_ctx=128, ambient=ambient) as model:
-        first, second = (model("Hello", temperature=3.0, max_tokens=8) for _ in range(2))
+        first, second = (model("Hello", **HOT, max_tokens=8) for _ in range(2))
         assert (first["id"], first["created"]) == ("cmpl-x", 5)
         assert _text(first) == _text(second)

@@ -15,6 +15,7 @@ from llamaherd.cli.console import AnswerWriter
 __all__ = ["program"]
 
 GREEDY = ("-t", "0", "-n", "12", *ONE_THREAD)
+HOT = ("--top-k", "0", "--top-p", "1", "--min-p", "0")  # then heat alone decides
 
 
 def expected(llm: Llama, *messages: tuple[str, str]) -> str:
@@ -43,9 +44,9 @@ def test_a_system_message_comes_first(program: Program, llm: Llama) -> None:
 
 def test_options_reach_the_sampler(program: Program) -> None:
     wild = ("chat", "-p", "Hello!", "-n", "12", "-o", "ignore_eos=true", *ONE_THREAD)
-    first = program(*wild, "-t", "3", "--seed", "1", "--min-p", "0")
-    assert first.out == program(*wild, "-o", "temperature=3", "-o", "seed=1", "--min-p", "0").out
-    assert first.out != program(*wild, "-t", "3", "--seed", "2", "--min-p", "0").out
+    first = program(*wild, *HOT, "-t", "50", "--seed", "1")
+    assert first.out == program(*wild, *HOT, "-o", "temperature=50", "-o", "seed=1").out
+    assert first.out != program(*wild, *HOT, "-t", "50", "--seed", "2").out
 
 
 def test_a_stop_string_may_be_given_as_a_word(program: Program) -> None:
