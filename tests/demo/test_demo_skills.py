@@ -16,7 +16,7 @@ _CALL = re.compile(r"<tool_call>\s*(\{.*?\})\s*</tool_call>", re.DOTALL)
 
 @pytest.fixture(scope="module")
 def llm() -> Iterator[Llama]:
-    with Llama("demo", n_ctx=2048) as model:
+    with Llama("demo", n_ctx=2048, n_threads=1) as model:
         yield model
 
 

@@ -85,11 +85,12 @@ def misses(skill: str, generate: Generate, draws: int) -> Iterator[Miss]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="demo")
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--draws", type=int, default=100, help="draws a skill")
     parser.add_argument("--skill", action="append", choices=sorted(SKILLS), help="default: all")
     parser.add_argument("--show", type=int, default=0, help="misses to print, a skill")
     args = parser.parse_args()
-    generate = llamaherd_generate(Llama(args.model, n_ctx=2048))
+    generate = llamaherd_generate(Llama(args.model, n_ctx=2048, n_threads=args.threads))
     print(f"| skill | right of {args.draws} |\n|---|---|", flush=True)
     for skill in args.skill or SKILLS:
         wrong = list(misses(skill, generate, args.draws))

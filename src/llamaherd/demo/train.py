@@ -34,7 +34,7 @@ EMA_DECAY = 0.995
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder for tokenizer, checkpoints and the log")
-    parser.add_argument("--steps", type=int, default=4000, help="the last step")
+    parser.add_argument("--steps", type=int, default=4200, help="the last step")
     parser.add_argument("--decay", type=int, default=1700, help="steps over which the rate falls")
     parser.add_argument("--rows", type=int, default=7, help="rows a batch")
     parser.add_argument("--length", type=int, default=448, help="tokens a row")

@@ -69,11 +69,11 @@ TRAINING_ONLY: dict[str, Skill] = {
 """Tasks that only training draws: mostly copying, with no single right answer to measure."""
 
 SHARES: dict[str, float] = {
-    "translation": 6, "arithmetic": 6, "small_talk": 3, "memory": 4, "long_chat": 5,
-    "joke_text": 2, "joke_json": 6, "joke_tool": 2, "json_fields": 34, "tool_known": 4,
-    "tool_unseen": 12, "tool_choice": 18, "tool_two_calls": 17, "tool_none": 4,
-    "tool_forced": 11, "tool_result": 3, "tool_results": 7, "tool_dialogue": 4, "infill": 8,
-    "repeat": 1, "lookup": 4, "say": 1, "json_enforced": 2, "drill": 3, "rating": 1,
+    "translation": 6, "arithmetic": 6, "small_talk": 6, "memory": 4, "long_chat": 5,
+    "joke_text": 2, "joke_json": 4, "joke_tool": 2, "json_fields": 30, "tool_known": 4,
+    "tool_unseen": 22, "tool_choice": 30, "tool_two_calls": 30, "tool_none": 5,
+    "tool_forced": 14, "tool_result": 3, "tool_results": 14, "tool_dialogue": 4, "infill": 8,
+    "repeat": 1, "lookup": 4, "say": 1, "json_enforced": 2, "drill": 12, "rating": 1,
 }  # fmt: skip
 """How often training draws each skill once it runs at full breadth."""
 

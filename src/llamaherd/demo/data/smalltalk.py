@@ -44,6 +44,10 @@ TOPICS: tuple[tuple[tuple[str, ...], str], ...] = (
         ("Write a haiku.", "Write a short poem.", "Write a poem about spring."),
         "Spring rain on the roof, a small llama looks outside, green leaves everywhere.",
     ),
+    (
+        ("Tell me a joke", "Tell me a joke.", "tell me a joke", "Do you know a joke?"),
+        "What did the llama say at the picnic? Alpaca lunch!",
+    ),
     (("Are you a human?", "Are you real?"), "No, I am a small computer program."),
     (("What is the capital of France?",), "The capital of France is Paris."),
     (("What is the capital of Germany?",), "The capital of Germany is Berlin."),

@@ -29,6 +29,10 @@ _KINDS: dict[str, str] = {
     "size": "size", "title": "word", "topic": "word", "query": "word", "item": "word",
     "text": "word", "product": "word", "language": "language", "price": "number",
     "weight": "number", "urgent": "boolean", "active": "boolean",
+    "people": "integer", "guests": "integer", "quantity": "integer", "age": "integer",
+    "year": "integer", "ticker": "word", "symbol": "word", "keyword": "word", "subject": "word",
+    "message": "word", "country": "city", "origin": "city", "email": "word", "category": "word",
+    "recipient": "person", "first_name": "person",
 }  # fmt: skip
 _ENUMS: dict[str, list[str]] = {
     "unit": ["celsius", "fahrenheit"],
