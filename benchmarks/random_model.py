@@ -14,6 +14,7 @@ import os
 import string
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,15 +24,17 @@ from llamaherd.native import bindings as c
 
 WIDTH, LAYERS, HEADS, KV_HEADS, HIDDEN, CONTEXT = 2048, 16, 32, 8, 8192, 131072
 N_VOCAB = 128_256
+NEVER_DRAWN = [*range(0x80, 0x100), N_VOCAB - 2, N_VOCAB - 1]
+"""Parts of characters and the end: llama_cpp holds a stream back for ever after a stray byte."""
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "llamaherd"
 
 
 def model_path() -> Path:
     """The quantised file, made if it is not there yet (about three minutes on two cores)."""
-    path = CACHE / "random-1b-q4_k_m.gguf"
+    path = CACHE / "random-1b-text-q4_k_m.gguf"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        half = CACHE / "random-1b-f16.gguf"
+        half = CACHE / "random-1b-text-f16.gguf"
         print("making a 1.2B model of random weights, once", file=sys.stderr)
         write_f16(half)
         quantise(half, path)
@@ -55,7 +58,10 @@ def write_f16(path: Path) -> None:
     writer.add_file_type(1)
     _add_vocabulary(writer)
     for name, shape in _shapes():
-        writer.add_tensor(name, _norm(shape) if len(shape) == 1 else _weights(shape))
+        weights = _norm(shape) if len(shape) == 1 else _weights(shape)
+        if name == "token_embd.weight":
+            weights[NEVER_DRAWN] = 0.0
+        writer.add_tensor(name, weights)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file(progress=sys.stderr.isatty())
@@ -96,13 +102,13 @@ _NOISE = np.random.default_rng(0).standard_normal(1 << 22, dtype=np.float32) * 0
 _random = np.random.default_rng(1)
 
 
-def _weights(shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
+def _weights(shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Normal noise, repeated from a random place: drawing a billion numbers would take minutes."""
     rolled = np.roll(_NOISE.astype(np.float16), int(_random.integers(_NOISE.size)))
     return np.resize(rolled, shape)
 
 
-def _norm(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+def _norm(shape: tuple[int, ...]) -> npt.NDArray[Any]:
     return np.ones(shape, dtype=np.float32)
 
 
