@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,21 +62,31 @@ def theirs(path: Path, length: int) -> Iterator[float]:
 
 
 def main() -> None:
-    """Print the ratio of speeds at each length, as soon as it is known."""
+    """Measure each side in a process of its own, one after the other, and print the ratios."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("model", nargs="?", type=Path)
     arguments.add_argument("--length", type=int, default=2000)
+    arguments.add_argument("--side", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     path = chosen.model or model_path()
+    if chosen.side is not None:
+        side = {"ours": ours, "theirs": theirs}[chosen.side]
+        print(json.dumps(list(side(path, chosen.length))))
+        return
     print(f"{headline()} · llama_cpp {llama_cpp.__version__}", flush=True)
-    mine = ours(path, chosen.length)
-    for n, moment in enumerate(theirs(path, chosen.length), start=1):
-        if n % STEP == 0 and n <= len(mine):
-            print(
-                f"{n:5} tokens  llamaherd {n / mine[n - 1]:6.1f} tokens/s   "
-                f"llama_cpp {n / moment:6.1f} tokens/s   ratio {moment / mine[n - 1]:.3f}",
-                flush=True,
-            )
+    mine, other = (_in_process(side, path, chosen.length) for side in ("ours", "theirs"))
+    for n in range(STEP, min(len(mine), len(other)) + 1, STEP):
+        print(
+            f"{n:5} tokens  llamaherd {n / mine[n - 1]:6.1f} tokens/s   "
+            f"llama_cpp {n / other[n - 1]:6.1f} tokens/s   "
+            f"ratio {other[n - 1] / mine[n - 1]:.3f}"
+        )
+
+
+def _in_process(side: str, path: Path, length: int) -> list[float]:
+    """Both bring an OpenMP pool of their own; in one process the second would suffer."""
+    command = [sys.executable, __file__, str(path), "--length", str(length), "--side", side]
+    return [float(moment) for moment in json.loads(subprocess.check_output(command))]
 
 
 if __name__ == "__main__":
