@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from llamaherd.model.source import DEMO, model_file
+
 __all__ = ["model_path"]
 
 
 def model_path() -> Path:
     """The GGUF file of the demo model that this package carries."""
-    return Path(__file__).with_name("llamaherd-demo.gguf")
+    return model_file(DEMO)
