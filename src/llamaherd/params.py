@@ -252,7 +252,11 @@ class ContextParams(Params):
     n_threads_batch: int | None = option(
         None, "threads to read prompts with; None: n_threads", ge=1, le=512
     )
-    flash_attn: bool | None = option(None, "flash attention; None: where it is supported")
+    flash_attn: bool | None = option(
+        None,
+        "flash attention; None: where it is supported. On a CPU, False draws long answers of a "
+        "single caller faster, and reads prompts and serves several callers slower",
+    )
     type_k: str = option("f16", "number type of the key cache", choices=CACHE_TYPES)
     type_v: str = option(
         "f16",
