@@ -171,9 +171,9 @@ def test_a_stream_that_is_left_stops_decoding(llm: Llama, leave: str, no_collect
         stream.close()
     del stream
     llm("Hi", max_tokens=1)  # waits its turn behind whatever still runs
-    before = llm._engine.n_decoded
+    before = llm.stats().steps
     time.sleep(0.2)
-    assert llm._engine.n_decoded == before
+    assert llm.stats().steps == before
 
 
 def test_cancelling_reaches_a_prompt_that_is_being_read() -> None:
@@ -289,7 +289,7 @@ def test_unknown_options_suggest_the_nearest(llm: Llama) -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", [[-1], [10**9], [1.5], [True], ["a"], b"hello", {1: 2}, None, 5, [[1]]]
+    "prompt", [[-1], [10**9], [1.5], [True], ["a", 1], [b"a"], b"hello", {1: 2}, None, 5, [[[1]]]]
 )
 def test_a_prompt_that_is_no_text_and_no_tokens_is_named(llm: Llama, prompt: Any) -> None:
     with pytest.raises(OptionError, match="prompt"):
@@ -436,9 +436,9 @@ def test_a_cancelled_task_cancels_its_request(llm: Llama) -> None:
 
     asyncio.run(start_and_cancel())
     llm("Hi", max_tokens=1)  # waits its turn behind whatever still runs
-    before = llm._engine.n_decoded
+    before = llm.stats().steps
     time.sleep(0.2)
-    assert llm._engine.n_decoded == before
+    assert llm.stats().steps == before
 
 
 def test_an_error_reaches_the_coroutine(llm: Llama) -> None:

@@ -43,7 +43,7 @@ def test_a_request_that_never_started_has_no_rates() -> None:
 
 def test_choices_share_the_count_of_their_prompt() -> None:
     finish = _finish(Timings(0.0, 0.0, 1.0, 2.0))
-    assert usage([finish, finish]) == {
+    assert usage([finish, finish], n=2) == {
         "prompt_tokens": 8,
         "completion_tokens": 20,
         "total_tokens": 28,

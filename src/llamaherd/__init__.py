@@ -16,7 +16,9 @@ from llamaherd.errors import (
     ModelLoadError,
     NativeLibraryError,
     OptionError,
+    QueueFullError,
     RequestError,
+    SavedPromptError,
     UnknownOptionError,
     UnsupportedError,
 )
@@ -44,8 +46,10 @@ __all__ = [
     "ModelParams",
     "NativeLibraryError",
     "OptionError",
+    "QueueFullError",
     "RequestError",
     "SamplingParams",
+    "SavedPromptError",
     "UnknownOptionError",
     "UnsupportedError",
 ]

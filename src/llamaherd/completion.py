@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from llamaherd.engine import (
     AsyncTokenStream,
+    Event,
     FinishEvent,
     PromptEvent,
     TokenEvent,
@@ -55,15 +55,16 @@ class Piece:
     logprobs: tuple[TokenLogprob | None, ...] = ()
 
 
-Stream = TypeVar("Stream", TokenStream, AsyncTokenStream)
-
-
 @dataclass
-class Choice(Generic[Stream]):
-    """One answer on its way."""
+class Choice:
+    """One answer on its way.
+
+    Attributes:
+        echo: the prompt, if it is part of the answer.
+    """
 
     index: int
-    stream: Stream
+    echo: Echo | None = None
     pieces: list[Piece] = field(default_factory=list)
     position: TextPosition = field(default_factory=TextPosition)
 
@@ -72,78 +73,75 @@ class Choice(Generic[Stream]):
         """All text so far, an echoed prompt included."""
         return "".join(piece.text for piece in self.pieces)
 
-    @property
-    def finish(self) -> FinishEvent:
-        """How it ended; there once its stream is exhausted."""
-        assert self.stream.finish is not None
-        return self.stream.finish
-
 
 @dataclass
-class Completion(Generic[Stream]):
+class Completion:
     """Choices, and how they are written down.
 
     Attributes:
-        echo: the prompt, if it is part of every choice.
+        n: choices for each prompt.
         wants_logprobs: whether choices carry ``logprobs``.
         include_usage: end a stream with a chunk of token counts and no choices.
+        finishes: how each choice ended.
     """
 
     envelope: Envelope
     shape: TextShape | ChatShape
-    choices: list[Choice[Stream]]
+    choices: list[Choice]
     vocab: Vocab
-    echo: Echo | None = None
+    n: int = 1
     wants_logprobs: bool = False
     include_usage: bool = False
+    finishes: dict[int, FinishEvent] = field(default_factory=dict)
 
-    def begin(self, choice: Choice[Stream]) -> Iterator[JSON]:
-        """Chunks before a choice's first event."""
-        if (opening := self.shape.opening(choice.index)) is not None:
-            yield self._chunk([opening])
-        if self.echo is not None and not self.wants_logprobs:
-            yield self._add(choice, Piece(self.echo.text))
+    def opening(self) -> Iterator[JSON]:
+        """Chunks before the first event."""
+        for choice in self.choices:
+            if (first := self.shape.opening(choice.index)) is not None:
+                yield self._chunk([first])
+            if choice.echo is not None and not self.wants_logprobs:
+                yield self._add(choice, Piece(choice.echo.text))
 
-    def feed(self, choice: Choice[Stream], event: PromptEvent | TokenEvent) -> JSON:
-        """The chunk of an event."""
+    def feed(self, index: int, event: Event) -> JSON:
+        """The chunk of an event of a choice."""
+        choice = self.choices[index]
         if isinstance(event, TokenEvent):
             return self._add(choice, Piece(event.text, event.tokens, event.logprobs))
-        assert self.echo is not None, "a prompt's log-probabilities are only asked for with echo"
+        if isinstance(event, FinishEvent):
+            self.finishes[index] = event
+            last = self.shape.delta(index, "", None, event.reason)
+            return self._chunk([last], timings=timings(event))
+        assert isinstance(event, PromptEvent), event
+        assert choice.echo is not None, "a prompt's log-probabilities are only asked for with echo"
         logprobs = (None, *event.logprobs)  # nothing predicts the first token
-        return self._add(choice, Piece(self.echo.text, tuple(self.echo.tokens), logprobs))
-
-    def end(self, choice: Choice[Stream]) -> JSON:
-        """The chunk that says how a choice ended."""
-        last = self.shape.delta(choice.index, "", None, choice.finish.reason)
-        return self._chunk([last], timings=timings(choice.finish))
+        return self._add(choice, Piece(choice.echo.text, tuple(choice.echo.tokens), logprobs))
 
     def counts(self) -> Iterator[JSON]:
         """The chunk of token counts that may end a stream."""
         if self.include_usage:
-            yield self._chunk([], usage=usage([choice.finish for choice in self.choices]))
+            yield self._chunk([], usage=usage(self._ends, self.n))
 
     def whole(self) -> JSON:
         """The response, once every choice has ended."""
-        finishes = [choice.finish for choice in self.choices]
         done = [
             self.shape.message(
                 choice.index,
                 choice.text,
                 self._logprobs(choice.pieces, TextPosition()),
-                choice.finish.reason,
+                finish.reason,
             )
-            for choice in self.choices
+            for choice, finish in zip(self.choices, self._ends, strict=True)
         ]
+        counts = usage(self._ends, self.n)
         return self.envelope.wrap(
-            self.shape.whole, done, usage=usage(finishes), timings=timings(finishes[0])
+            self.shape.whole, done, usage=counts, timings=timings(self._ends[0])
         )
 
-    def cancel(self) -> None:
-        """End all choices; what they produced still arrives, with reason ``cancelled``."""
-        for choice in self.choices:
-            choice.stream.cancel()
+    @property
+    def _ends(self) -> list[FinishEvent]:
+        return [self.finishes[choice.index] for choice in self.choices]
 
-    def _add(self, choice: Choice[Stream], piece: Piece) -> JSON:
+    def _add(self, choice: Choice, piece: Piece) -> JSON:
         logprobs = self._logprobs([piece], choice.position)
         choice.pieces.append(piece)
         return self._chunk([self.shape.delta(choice.index, piece.text, logprobs, None)])
@@ -165,30 +163,26 @@ class Completion(Generic[Stream]):
         return self.vocab.token_bytes(token, special=True)
 
 
-def _chunks(completion: Completion[TokenStream]) -> Iterator[JSON]:
-    for choice in completion.choices:
-        yield from completion.begin(choice)
-        try:
-            for event in choice.stream:
-                yield completion.feed(choice, event)
-        except LlamaHerdError as error:
-            error.partial_text = choice.text
-            raise
-        yield completion.end(choice)
+def _chunks(completion: Completion, events: TokenStream) -> Iterator[JSON]:
+    yield from completion.opening()
+    try:
+        for index, event in events:
+            yield completion.feed(index, event)
+    except LlamaHerdError as error:
+        error.partial_text = completion.choices[events.failed].text
+        raise
     yield from completion.counts()
 
 
-async def _achunks(completion: Completion[AsyncTokenStream]) -> AsyncGenerator[JSON, None]:
-    for choice in completion.choices:
-        for chunk in completion.begin(choice):
-            yield chunk
-        try:
-            async for event in choice.stream:
-                yield completion.feed(choice, event)
-        except LlamaHerdError as error:
-            error.partial_text = choice.text
-            raise
-        yield completion.end(choice)
+async def _achunks(completion: Completion, events: AsyncTokenStream) -> AsyncGenerator[JSON, None]:
+    for chunk in completion.opening():
+        yield chunk
+    try:
+        async for index, event in events:
+            yield completion.feed(index, event)
+    except LlamaHerdError as error:
+        error.partial_text = completion.choices[events.failed].text
+        raise
     for chunk in completion.counts():
         yield chunk
 
@@ -202,9 +196,11 @@ class CompletionStream:
     Iterating raises LlamaHerdError if the request fails, with ``partial_text``.
     """
 
-    def __init__(self, completion: Completion[TokenStream], owner: object) -> None:
-        self._completion, self._owner = completion, owner  # a dropped Llama would close the engine
-        self._chunks = _chunks(completion)  # must not refer to self: a cycle would delay __del__
+    def __init__(self, completion: Completion, events: TokenStream, owner: object) -> None:
+        self._completion, self._events = completion, events
+        self._owner = owner  # a dropped Llama would close the engine
+        # must not refer to self: a cycle would delay __del__
+        self._chunks = _chunks(completion, events)
 
     def whole(self) -> JSON:
         """Wait for every choice; the response as one dictionary."""
@@ -221,7 +217,7 @@ class CompletionStream:
 
     def cancel(self) -> None:
         """End the answer now; the last chunk still comes, with finish reason ``cancelled``."""
-        self._completion.cancel()
+        self._events.cancel()
 
     def close(self) -> None:
         """Cancel and wait for nothing more."""
@@ -242,9 +238,9 @@ class AsyncCompletionStream:
     cancelled task) cancels the request within a step.
     """
 
-    def __init__(self, completion: Completion[AsyncTokenStream], owner: object) -> None:
-        self._completion, self._owner = completion, owner
-        self._chunks = _achunks(completion)
+    def __init__(self, completion: Completion, events: AsyncTokenStream, owner: object) -> None:
+        self._completion, self._events, self._owner = completion, events, owner
+        self._chunks = _achunks(completion, events)
 
     async def whole(self) -> JSON:
         """Wait for every choice; the response as one dictionary."""
@@ -261,7 +257,7 @@ class AsyncCompletionStream:
 
     def cancel(self) -> None:
         """End the answer now; the last chunk still comes, with finish reason ``cancelled``."""
-        self._completion.cancel()
+        self._events.cancel()
 
     async def aclose(self) -> None:
         """Cancel and wait for nothing more."""
@@ -275,5 +271,5 @@ class AsyncCompletionStream:
         await self.aclose()
 
     def __del__(self) -> None:
-        if hasattr(self, "_completion"):
+        if hasattr(self, "_events"):
             self.cancel()

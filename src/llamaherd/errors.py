@@ -3,6 +3,7 @@
 LlamaHerdError
 ├── NativeLibraryError          libllama is missing, of another version, or lacks a symbol
 ├── ModelLoadError              a model file was refused, by Python's check or by llama.cpp
+├── SavedPromptError            a saved prompt was made by another model or is damaged
 ├── ContextCreateError          llama.cpp could not make a context (memory, options)
 ├── RequestError                what a caller asked for cannot be done as asked
 │   ├── OptionError             an option's value is of the wrong type or out of range (ValueError)
@@ -10,7 +11,8 @@ LlamaHerdError
 │   ├── ContextLengthError      the prompt does not fit the context
 │   ├── UnsupportedError        this model cannot do that (for instance: no FIM tokens)
 │   ├── ChatTemplateError       the chat template refused the messages, or is itself broken
-│   └── GrammarError            a grammar or schema that cannot be enforced
+│   ├── GrammarError            a grammar or schema that cannot be enforced
+│   └── QueueFullError          too many requests wait already; try again later
 ├── DecodeError                 llama_decode failed; the message has its code
 └── ClosedError                 a model was used, or a request ran, after close()
 
@@ -48,6 +50,19 @@ class ModelLoadError(LlamaHerdError):
     def __init__(self, path: str | os.PathLike[str], finding: str, remedy: str) -> None:
         self.path, self.finding, self.remedy = os.fspath(path), finding, remedy
         super().__init__(f"{self.path}: {finding.rstrip('.')}. {remedy}")
+
+
+class SavedPromptError(LlamaHerdError):
+    """A file of :meth:`Llama.save_prompt` cannot be used.
+
+    Attributes:
+        path: the file.
+        finding: what is wrong with it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], finding: str) -> None:
+        self.path, self.finding = os.fspath(path), finding
+        super().__init__(f"{self.path}: {finding}. Save the prompt anew with this model")
 
 
 class ContextCreateError(LlamaHerdError):
@@ -117,6 +132,22 @@ class ChatTemplateError(RequestError, ValueError):
 
 class GrammarError(RequestError, ValueError):
     """A grammar or schema that cannot be enforced; the message says which part."""
+
+
+class QueueFullError(RequestError):
+    """Too many requests wait already: try again later, or raise ``max_queue``.
+
+    Attributes:
+        n_unfinished: requests that run or wait.
+        most: how many may.
+    """
+
+    def __init__(self, n_unfinished: int, most: int) -> None:
+        self.n_unfinished, self.most = n_unfinished, most
+        super().__init__(
+            f"{n_unfinished} requests run or wait, of at most {most} (n_parallel + max_queue): "
+            "try again later, or load the model with a larger max_queue"
+        )
 
 
 class DecodeError(LlamaHerdError):

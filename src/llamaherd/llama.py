@@ -9,19 +9,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
+from llamaherd.adapters import DEFAULT, Adapters
 from llamaherd.ambient import Ambient
-from llamaherd.chat import ChatTemplate
 from llamaherd.completion import (
     AsyncCompletionStream,
     Choice,
     Completion,
     CompletionStream,
     Echo,
-    Stream,
 )
 from llamaherd.constrain import Constrainer
-from llamaherd.engine import Engine, Request, TokenEvent, TokenSampler
-from llamaherd.errors import OptionError, UnsupportedError
+from llamaherd.engine import Ask, Engine, Request, Stats, TokenEvent, TokenSampler
+from llamaherd.errors import OptionError
 from llamaherd.model import Model
 from llamaherd.params import (
     SEED_MAX,
@@ -33,6 +32,7 @@ from llamaherd.params import (
     SamplingParams,
     split_options,
 )
+from llamaherd.prompts import Messages, Prompt, Prompts, as_list
 from llamaherd.responses import JSON, ChatShape, Envelope, TextShape
 
 if TYPE_CHECKING:
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from llamaherd.engine.sampler import LogitsProcessor
     from llamaherd.options import ChatOptions, CompletionOptions, LoadOptions, SamplingOptions
 
-Prompt = str | Sequence[int]
-Messages = Sequence[Mapping[str, Any]]
 _R = TypeVar("_R", bound=ResponseParams)
 
 
@@ -95,18 +93,21 @@ class Llama:
         if verbose:
             _log_to_stderr()
         self._ambient = ambient or Ambient()
-        self._template_source = chat_template
         self.model_path = os.fspath(source)
         self.model = Model(source, model_params, progress=progress)
+        self._prompts = Prompts(self.model, chat_template, self._ambient)
         self._constrainer = Constrainer(self.model.vocab)
+        self._adapters = Adapters(self.model)
         try:
             self.defaults = SamplingParams(**{**self.model.sampling_defaults, **chosen[2]})
-            adapters = [(self.model.load_adapter(lora_path), lora_scale)] if lora_path else []
-            self._engine = Engine(
-                self.model, context_params, adapters=adapters, on_close=self.model.close
-            )
+            if lora_path is not None:
+                self._adapters.load(DEFAULT, lora_path)
+                self._adapters.default = self._adapters.key({DEFAULT: lora_scale})
+            # The engine's thread must not refer to this object, or nobody could drop it.
+            free = functools.partial(_free, self._adapters, self.model)
+            self._engine = Engine(self.model, context_params, on_close=free)
         except BaseException:
-            self.model.close()
+            _free(self._adapters, self.model)
             raise
 
     # -- answers ------------------------------------------------------------------------------
@@ -114,7 +115,7 @@ class Llama:
     @overload
     def create_completion(
         self,
-        prompt: Prompt = ...,
+        prompt: Prompt | Sequence[Prompt] = ...,
         suffix: str | None = ...,
         *,
         stream: Literal[False] = ...,
@@ -124,7 +125,7 @@ class Llama:
     @overload
     def create_completion(
         self,
-        prompt: Prompt = ...,
+        prompt: Prompt | Sequence[Prompt] = ...,
         suffix: str | None = ...,
         *,
         stream: Literal[True],
@@ -133,7 +134,7 @@ class Llama:
 
     def create_completion(
         self,
-        prompt: Prompt = "",
+        prompt: Prompt | Sequence[Prompt] = "",
         suffix: str | None = None,
         *,
         stream: bool = False,
@@ -142,7 +143,8 @@ class Llama:
         """Go on from a text, in the shape of OpenAI's completions API.
 
         Args:
-            prompt: text (special tokens in it are read as such) or token ids.
+            prompt: text (special tokens in it are read as such) or token ids, or a list of these,
+                which are answered together: ``n`` choices for the first, then for the second.
             suffix: text that follows the gap to fill, by the model's own FIM tokens.
             stream: return chunks as they are made.
             options: fields of :class:`SamplingParams` and :class:`CompletionParams`.
@@ -156,26 +158,25 @@ class Llama:
             GrammarError: a grammar or schema that cannot be enforced.
             UnsupportedError: ``suffix`` with a model that has no FIM tokens, or a model that does
                 not generate text.
+            QueueFullError: too many requests wait already.
         """
-        response = CompletionStream(
-            self._completion(prompt, suffix, options, self._engine.stream), self
-        )
+        asks, completion = self._completion(prompt, suffix, options)
+        response = CompletionStream(completion, self._engine.stream(asks), self)
         return response if stream else response.whole()
 
     __call__ = create_completion
 
     async def acreate_completion(
         self,
-        prompt: Prompt = "",
+        prompt: Prompt | Sequence[Prompt] = "",
         suffix: str | None = None,
         *,
         stream: bool = False,
         **options: Unpack[CompletionOptions],
     ) -> Any:
         """:meth:`create_completion` for coroutines; with ``stream`` an async iterator of chunks."""
-        response = AsyncCompletionStream(
-            self._completion(prompt, suffix, options, self._engine.astream), self
-        )
+        asks, completion = self._completion(prompt, suffix, options)
+        response = AsyncCompletionStream(completion, self._engine.astream(asks), self)
         return response if stream else await response.whole()
 
     @overload
@@ -207,14 +208,16 @@ class Llama:
             UnsupportedError: the model has no chat template.
             RequestError: as :meth:`create_completion`.
         """
-        response = CompletionStream(self._chat(messages, options, self._engine.stream), self)
+        asks, completion = self._chat(messages, options)
+        response = CompletionStream(completion, self._engine.stream(asks), self)
         return response if stream else response.whole()
 
     async def acreate_chat_completion(
         self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatOptions]
     ) -> Any:
         """:meth:`create_chat_completion` for coroutines; with ``stream`` an async iterator."""
-        response = AsyncCompletionStream(self._chat(messages, options, self._engine.astream), self)
+        asks, completion = self._chat(messages, options)
+        response = AsyncCompletionStream(completion, self._engine.astream(asks), self)
         return response if stream else await response.whole()
 
     def apply_chat_template(
@@ -231,7 +234,7 @@ class Llama:
             ChatTemplateError: the template refused the messages.
             UnsupportedError: the model has no chat template.
         """
-        return self._template.render(
+        return self._prompts.template.render(
             messages, tools=tools, add_generation_prompt=add_generation_prompt, **variables
         )
 
@@ -245,11 +248,25 @@ class Llama:
         params = replace(self.defaults, **sampling)
         if params.n != 1:
             raise OptionError("n", params.n, "1: generate gives one answer")
-        prompt = self._prompt_tokens(tokens, None)
-        (choice,) = self._choices(prompt, params, None, ResponseParams(), self._engine.stream)
-        for event in choice.stream:
+        (ask,) = self._asks(self._prompts.text(tokens), params, None, ResponseParams())
+        for _, event in self._engine.stream([ask]):
             if isinstance(event, TokenEvent):
                 yield from event.tokens
+
+    def load_lora(self, name: str, path: str | os.PathLike[str]) -> None:
+        """Load a LoRA adapter, which requests then name in ``lora={name: scale}``.
+
+        Requests with equal adapters are computed together, others in turn.
+
+        Raises:
+            ModelLoadError: the file is missing, damaged, or made for another model.
+            OptionError: the name is taken.
+        """
+        self._adapters.load(name, path)
+
+    def stats(self) -> Stats:
+        """What the engine is doing and has done: queue, cells, cache, tokens, speculation."""
+        return self._engine.stats
 
     def cancel(self) -> None:
         """End every request now; each returns what it has, with finish reason ``cancelled``."""
@@ -322,37 +339,43 @@ class Llama:
     # -- one request --------------------------------------------------------------------------
 
     def _completion(
-        self,
-        prompt: Prompt,
-        suffix: str | None,
-        options: Mapping[str, Any],
-        open_stream: Callable[..., Stream],
-    ) -> Completion[Stream]:
+        self, prompt: Prompt | Sequence[Prompt], suffix: str | None, options: Mapping[str, Any]
+    ) -> tuple[list[Ask], Completion]:
         own, params = self._split(CompletionParams, options, "prompt", "suffix")
         n_probs = params.n_probs or None if own.logprobs is None else own.logprobs
-        tokens = self._prompt_tokens(prompt, suffix)
-        return Completion(
-            self._envelope("cmpl", own.model),
-            TextShape(),
-            self._choices(tokens, params, n_probs, own, open_stream, echo=own.echo),
-            self.model.vocab,
-            echo=Echo(self._prompt_text(prompt, tokens), tokens) if own.echo else None,
-            wants_logprobs=n_probs is not None,
-            include_usage=own.include_usage,
-        )
+        asks: list[Ask] = []
+        echoes: list[Echo | None] = []
+        for each in as_list(prompt):
+            tokens = self._prompt_tokens(each, suffix)
+            asks += self._asks(tokens, params, n_probs, own, echo=own.echo)
+            echo = Echo(self._prompts.as_text(each), tokens) if own.echo else None
+            echoes += [echo] * params.n
+        completion = self._response("cmpl", TextShape(), echoes, asks, own, params.n)
+        return asks, completion
 
-    def _chat(
-        self, messages: Messages, options: Mapping[str, Any], open_stream: Callable[..., Stream]
-    ) -> Completion[Stream]:
+    def _chat(self, messages: Messages, options: Mapping[str, Any]) -> tuple[list[Ask], Completion]:
         own, params = self._split(ChatParams, options, "messages")
         n_probs = (own.top_logprobs or 0) if own.logprobs else params.n_probs or None
-        tokens = self._chat_tokens(self.apply_chat_template(messages, **own.chat_template_kwargs))
+        rendered = self.apply_chat_template(messages, **own.chat_template_kwargs)
+        asks = self._asks(self._prompts.chat(rendered), params, n_probs, own)
+        return asks, self._response("chatcmpl", ChatShape(), [None] * params.n, asks, own, params.n)
+
+    def _response(
+        self,
+        kind: str,
+        shape: TextShape | ChatShape,
+        echoes: Sequence[Echo | None],
+        asks: Sequence[Ask],
+        own: ResponseParams,
+        n: int,
+    ) -> Completion:
         return Completion(
-            self._envelope("chatcmpl", own.model),
-            ChatShape(),
-            self._choices(tokens, params, n_probs, own, open_stream),
+            self._envelope(kind, own.model),
+            shape,
+            [Choice(index, echo) for index, echo in enumerate(echoes)],
             self.model.vocab,
-            wants_logprobs=n_probs is not None,
+            n=n,
+            wants_logprobs=asks[0].request.n_probs is not None,
             include_usage=own.include_usage,
         )
 
@@ -363,33 +386,36 @@ class Llama:
         own, sampling = split_options(options, kind, SamplingParams, also=(*also, "stream"))
         return kind(**own), replace(self.defaults, **sampling) if sampling else self.defaults
 
-    def _choices(
+    def _asks(
         self,
         tokens: Sequence[int],
         params: SamplingParams,
         n_probs: int | None,
         own: ResponseParams,
-        open_stream: Callable[..., Stream],
         *,
         echo: bool = False,
-    ) -> list[Choice[Stream]]:
+    ) -> list[Ask]:
+        """The ``n`` answers to a prompt."""
+        seed = self._seed(params)
         make = functools.partial(
             Request,
             tokens,
+            adapters=self._adapters.key(own.lora),
+            priority=own.priority,
             max_tokens=params.token_limit,
             n_probs=n_probs,
             prompt_logprobs=echo and n_probs is not None,
             generation_limit_s=_seconds(params.t_max_predict_ms),
         )
-        choices: list[Choice[Stream]] = []
-        seed = self._seed(params)
-        for index in range(params.n):
-            sampler = self._sampler(params, seed + index, own.logits_processor or ())
-            stream = open_stream(
-                make, sampler, stops=params.stop_strings, deadline_s=params.deadline_s
+        return [
+            Ask(
+                make(),
+                self._sampler(params, seed + index, own.logits_processor or ()),
+                params.stop_strings,
+                params.deadline_s,
             )
-            choices.append(Choice(index, stream))
-        return choices
+            for index in range(params.n)
+        ]
 
     def _sampler(
         self, params: SamplingParams, seed: int, processors: Sequence[LogitsProcessor]
@@ -410,51 +436,9 @@ class Llama:
         return self._ambient.new_seed() if params.seed in (None, -1) else int(params.seed or 0)
 
     def _prompt_tokens(self, prompt: Prompt, suffix: str | None) -> list[int]:
-        vocab = self.model.vocab
-        if suffix is not None:
-            return self._infill_tokens(prompt, suffix)
-        if isinstance(prompt, str):
-            tokens = vocab.tokenize(prompt, add_special=True, parse_special=True)
-        else:
-            tokens = vocab.all_checked(prompt, name="prompt")
-        if not tokens and vocab.special.bos is not None:
-            tokens = [vocab.special.bos]
-        if not tokens:
-            raise OptionError("prompt", prompt, "at least one token: this model has no BOS token")
-        return tokens
-
-    def _infill_tokens(self, prompt: Prompt, suffix: str) -> list[int]:
-        """Prefix, suffix, middle: the order that llama.cpp's own infill uses."""
-        vocab, special = self.model.vocab, self.model.vocab.special
-        marks = special.fim_prefix, special.fim_suffix, special.fim_middle
-        if None in marks:
-            raise UnsupportedError(
-                f"{self.model_path} has no fill-in-the-middle tokens, so it cannot take a suffix"
-            )
-        before = self._plain_tokens("prompt", prompt)
-        after = self._plain_tokens("suffix", suffix)
-        begin = [vocab.special.bos] if vocab.adds_bos else []
-        parts = [*begin, marks[0], *before, marks[1], *after, marks[2]]
-        return [token for token in parts if token is not None]
-
-    def _plain_tokens(self, name: str, text: Prompt) -> list[int]:
-        vocab = self.model.vocab
-        if isinstance(text, str):
-            return vocab.tokenize(text, add_special=False, parse_special=False)
-        return vocab.all_checked(text, name=name)
-
-    def _chat_tokens(self, prompt: str) -> list[int]:
-        """A rendered conversation; the template may have written the BOS token itself."""
-        vocab = self.model.vocab
-        tokens = vocab.tokenize(prompt, add_special=True, parse_special=True)
-        bos = vocab.special.bos
-        return tokens[1:] if bos is not None and tokens[:2] == [bos, bos] else tokens
-
-    def _prompt_text(self, prompt: Prompt, tokens: Sequence[int]) -> str:
-        if isinstance(prompt, str):
-            return prompt
-        pieces = (self.model.vocab.token_bytes(token, special=True) for token in tokens)
-        return b"".join(pieces).decode("utf-8", "replace")
+        return (
+            self._prompts.text(prompt) if suffix is None else self._prompts.infill(prompt, suffix)
+        )
 
     def _envelope(self, kind: str, model: str | None) -> Envelope:
         return Envelope(
@@ -463,25 +447,6 @@ class Llama:
             model=model or self.model_path,
             fingerprint=self.model.runtime,
         )
-
-    @functools.cached_property
-    def _template(self) -> ChatTemplate:
-        source = self._template_source or self.model.chat_templates.get("default")
-        if source is None:
-            raise UnsupportedError(
-                f"{self.model_path} has no chat template: pass chat_template=, or use "
-                "create_completion with a prompt of your own"
-            )
-        special = self.model.vocab.special
-        return ChatTemplate(
-            source,
-            bos=self._special_text(special.bos),
-            eos=self._special_text(special.eos),
-            now=self._ambient.now,
-        )
-
-    def _special_text(self, token: int | None) -> str:
-        return "" if token is None else self.model.vocab.token_text(token)
 
 
 _OWN_OPTIONS = (
@@ -498,6 +463,11 @@ def _one_source(
     chosen = model if model is not None else model_path
     assert chosen is not None
     return chosen
+
+
+def _free(adapters: Adapters, model: Model) -> None:
+    adapters.close()
+    model.close()
 
 
 def _seconds(ms: float | None) -> float | None:

@@ -75,6 +75,9 @@ class LoadOptions(SamplingOptions, total=False):
     tensor_buft_overrides: dict[str, str]
     n_ctx: int | None
     n_parallel: int
+    max_queue: int | None
+    prefill_limit: int | None
+    cache_ram_mib: int
     n_batch: int
     n_ubatch: int
     n_threads: int | None
@@ -101,6 +104,8 @@ class CompletionOptions(SamplingOptions, total=False):
     model: str | None
     stream_options: dict[str, Any] | None
     logits_processor: list[Any] | None
+    priority: int
+    lora: dict[str, float] | None
     echo: bool
     logprobs: int | None
 
@@ -111,6 +116,8 @@ class ChatOptions(SamplingOptions, total=False):
     model: str | None
     stream_options: dict[str, Any] | None
     logits_processor: list[Any] | None
+    priority: int
+    lora: dict[str, float] | None
     logprobs: bool | None
     top_logprobs: int | None
     chat_template_kwargs: dict[str, Any]

@@ -244,6 +244,26 @@ class ContextParams(Params):
     n_parallel: int = option(
         4, "requests that run at a time; they share the context, and more wait", ge=1, le=256
     )
+    max_queue: int | None = option(
+        None,
+        "requests that may wait beside those that run; one more is a QueueFullError; None: any",
+        ge=0,
+        le=INT32_MAX,
+    )
+    prefill_limit: int | None = option(
+        None,
+        "most prompt tokens a step reads while answers are drawn; None: learned, so that running "
+        "answers keep half of their rate",
+        ge=1,
+        le=1 << 20,
+    )
+    cache_ram_mib: int = option(
+        1024,
+        "memory for saved states, by which models with recurrent or sliding-window memory reuse "
+        "prefixes, in MiB",
+        ge=0,
+        le=1 << 20,
+    )
     n_batch: int = option(2048, "most tokens a llama_decode call takes", ge=1, le=1 << 20)
     n_ubatch: int = option(512, "most tokens computed at a time", ge=1, le=1 << 20)
     n_threads: int | None = option(
@@ -416,6 +436,14 @@ class ResponseParams(Params):
         None,
         "functions of (ids so far, logits) that return new logits; they run on the engine's "
         "thread, so every caller waits for them",
+    )
+    priority: int = option(
+        0, "requests with a smaller number come first", ge=-INT32_MAX, le=INT32_MAX
+    )
+    lora: dict[str, float] | None = option(
+        None,
+        "LoRA adapters by the names given to load_lora, with their scales; {}: none; "
+        "None: the one of lora_path, if any",
     )
 
     def __post_init__(self) -> None:

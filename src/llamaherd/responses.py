@@ -38,15 +38,19 @@ class Envelope:
         }
 
 
-def usage(finishes: Sequence[FinishEvent]) -> JSON:
-    """Token counts of a response; the prompt counts once however many choices share it."""
-    prompt = finishes[0].n_prompt
+def usage(finishes: Sequence[FinishEvent], n: int = 1) -> JSON:
+    """Token counts of a response; a prompt counts once however many choices share it.
+
+    Args:
+        finishes: of all choices, the ``n`` of the first prompt first.
+    """
+    prompt = sum(f.n_prompt for f in finishes[::n])
     generated = sum(f.n_generated for f in finishes)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": generated,
         "total_tokens": prompt + generated,
-        "prompt_tokens_details": {"cached_tokens": finishes[0].n_cached},
+        "prompt_tokens_details": {"cached_tokens": sum(f.n_cached for f in finishes[::n])},
     }
 
 

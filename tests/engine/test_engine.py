@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from llamaherd import DecodeError, Llama
-from llamaherd.engine.scheduler import Plan
+from llamaherd.engine.plan import Plan
 
 PROMPTS = [
     "<|im_start|>user\nTell me a joke about birds.<|im_end|>\n<|im_start|>assistant\n",
@@ -92,18 +92,20 @@ def test_a_common_beginning_is_read_once(herd: Llama) -> None:
     prompts = [f"{common}Question {n}?" for n in range(8)]
     n_common = len(herd.tokenize(common))
     n_all = sum(len(herd.tokenize(prompt)) for prompt in prompts)
-    before = herd._engine.n_decoded
+    before = herd.stats()
     _ask_all(herd, prompts, max_tokens=1)
     n_own = n_all - len(prompts) * n_common
-    assert herd._engine.n_decoded - before <= 1.05 * (n_common + n_own) + len(prompts)
+    n_read = herd.stats().prompt_tokens - before.prompt_tokens
+    assert n_read <= 1.05 * (n_common + n_own)
+    assert herd.stats().cache.hits - before.cache.hits == 7
 
 
 def test_n_answers_read_the_prompt_once(herd: Llama) -> None:
     prompt = "one two three four five " * 40
     n_prompt = len(herd.tokenize(prompt))
-    before = herd._engine.n_decoded
+    before = herd.stats().prompt_tokens
     herd(prompt, n=4, max_tokens=2, ignore_eos=True)
-    assert herd._engine.n_decoded - before <= n_prompt + 4 * 3
+    assert herd.stats().prompt_tokens - before <= n_prompt + 4
 
 
 def test_when_memory_runs_out_requests_wait_and_lose_nothing() -> None:
@@ -148,16 +150,16 @@ def test_a_failing_native_call_fails_only_what_runs_and_the_engine_goes_on(herd:
 def test_a_bug_of_ours_ends_requests_with_itself_and_the_engine_goes_on(
     herd: Llama, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine = herd._engine
-    plan = engine._scheduler.plan
+    scheduler = herd._engine._worker._scheduler
+    plan = scheduler.plan
 
     def broken(prefill_limit: int | None = None) -> Plan:
         made = plan(prefill_limit)
-        engine._scheduler.plan = plan  # type: ignore[method-assign]
+        scheduler.plan = plan  # type: ignore[method-assign]
         assert made.slices
         raise ZeroDivisionError("ours")
 
-    engine._scheduler.plan = broken  # type: ignore[method-assign]
+    scheduler.plan = broken  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError, match="ours"):
         herd("Hello")
     assert "a step failed" in caplog.text
@@ -184,9 +186,5 @@ def test_random_callers_who_come_and_go_each_get_one_end(herd: Llama) -> None:
         list(callers.map(call, range(40)))
     assert len(ends) == 40
     assert set(ends) <= {"stop", "length", "cancelled"}
-    scheduler = herd._engine._scheduler
-    scheduler.check_integrity()
-    assert scheduler.idle
-    assert herd._engine._answers == {}
-    for seq_id in range(4):
-        assert herd._engine._runner.n_resident(seq_id) == scheduler._sequences[seq_id].n_resident
+    assert (herd.stats().running, herd.stats().waiting) == (0, 0)
+    herd._engine._worker.check_integrity()

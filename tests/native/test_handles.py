@@ -64,7 +64,7 @@ def test_a_context_outlives_the_closing_of_its_model() -> None:
     model = Model("demo")
     context = model.new_context(ContextParams(n_ctx=64))
     batch = Batch(8)
-    batch.add([5, 6, 7], 0, 3, seq_id=0)
+    batch.add([5, 6, 7], 0, seq_id=0)
     model.close()
     assert c.llama_decode(context.pointer, batch.native) == 0
     context.close()
@@ -99,14 +99,14 @@ def test_a_sampler_that_native_code_refuses_is_not_added() -> None:
 
 def test_a_batch_is_filled_in_place_and_refuses_too_many_tokens() -> None:
     with Batch(4) as batch:
-        batch.add([7, 8, 9], 1, 3, seq_id=0)
+        batch.add([8, 9], 1, seq_id=0)
         native = batch.native
         assert native.n_tokens == 2
         assert [native.token[i] for i in range(2)] == [8, 9]
         assert [native.pos[i] for i in range(2)] == [1, 2]
         assert [native.logits[i] for i in range(2)] == [0, 1]
         with pytest.raises(ValueError, match="5 tokens in a batch for 4"):
-            batch.add([1, 2, 3], 0, 3, seq_id=0)
+            batch.add([1, 2, 3], 0, seq_id=0)
 
 
 def test_an_exception_in_a_callback_surfaces_in_the_caller() -> None:
@@ -141,7 +141,7 @@ def test_an_abort_flag_stops_a_decode_without_python() -> None:
     with Model("demo") as model, model.new_context(ContextParams(n_ctx=64)) as context:
         _set_abort(context, flag)
         batch = Batch(8)
-        batch.add(list(range(8)), 0, 8, seq_id=0)
+        batch.add(list(range(8)), 0, seq_id=0)
         flag.set()
         assert c.llama_decode(context.pointer, batch.native) == 2
         flag.clear()

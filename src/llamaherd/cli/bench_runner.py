@@ -81,13 +81,13 @@ class _Run:
     def _read(self, tokens: list[int]) -> None:
         for start in range(0, len(tokens), self._batch.capacity):
             self._batch.clear()
-            self._batch.add(tokens, start, min(start + self._batch.capacity, len(tokens)), 0)
+            self._batch.add(tokens[start : start + self._batch.capacity], start, seq_id=0)
             self._decode()
 
     def _step(self, tokens: list[int], position: int, n_seq: int) -> None:
         self._batch.clear()
         for seq_id in range(n_seq):
-            self._batch.add(tokens, position, position + 1, seq_id)
+            self._batch.add(tokens[position : position + 1], position, seq_id)
         self._decode()
 
     def _decode(self) -> None:

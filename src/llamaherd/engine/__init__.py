@@ -1,27 +1,43 @@
 """Requests in, token events out: one worker thread owns the llama_context.
 
-``request`` and ``scheduler`` are pure (what is asked, what to do next), ``runner`` and ``sampler``
-are the only ones that call llama.cpp, ``engine`` is the loop that ties them together.
+``scheduler`` decides what the next step does and is pure, like ``sequences`` and ``prefix_cache``
+below it; ``runner`` and ``sampler`` are the only ones that call llama.cpp; ``worker`` ties them
+together on one thread, and ``engine`` is how other threads talk to it.
 """
 
-from llamaherd.engine.engine import Engine
+from llamaherd.engine.engine import Ask, Engine
 from llamaherd.engine.request import (
+    AdapterKey,
+    Event,
     FinishEvent,
     PromptEvent,
     Request,
+    StateEvent,
     Timings,
     TokenEvent,
     TokenLogprob,
 )
 from llamaherd.engine.sampler import TokenSampler
+from llamaherd.engine.snapshots import Snapshot
+from llamaherd.engine.speculative import PromptLookup, Proposer
+from llamaherd.engine.stats import PrefixCacheStats, Stats
 from llamaherd.engine.stream import AsyncTokenStream, TokenStream
 
 __all__ = [
+    "AdapterKey",
+    "Ask",
     "AsyncTokenStream",
     "Engine",
+    "Event",
     "FinishEvent",
+    "PrefixCacheStats",
     "PromptEvent",
+    "PromptLookup",
+    "Proposer",
     "Request",
+    "Snapshot",
+    "StateEvent",
+    "Stats",
     "Timings",
     "TokenEvent",
     "TokenLogprob",

@@ -1,8 +1,7 @@
-"""How many prompt tokens a step may read while others are drawing. Pure; the caller has the clock.
+"""What a step costs, learned from steps that ran. Pure; the caller has the clock.
 
-A step that reads a prompt beside drawing answers takes longer, and every answer waits for it. The
-limit is chosen from measured steps so that such a step takes about twice as long as one without
-the prompt: running answers keep half of their undisturbed rate, and the prompt gets the rest.
+From it follow how many prompt tokens a step may read while others are drawing, and how many
+proposed tokens are worth checking: both depend on the machine, so neither is a constant.
 """
 
 from __future__ import annotations
@@ -10,23 +9,31 @@ from __future__ import annotations
 LEAST_TOKENS = 8
 FIRST_GUESS_TOKENS = 64
 MEMORY = 0.8  # of the last estimate; the rest is the new observation
+FIRST_TRY_TOKENS, MOST_TIMED_TOKENS = 4, 64
 
 
 class PrefillPace:
-    """Learns from each step. One thread.
+    """How many prompt tokens a step may read beside answers that are being drawn.
+
+    A step that reads a prompt takes longer, and every answer waits for it. The limit is chosen so
+    that such a step takes about twice as long as one without: running answers keep half of their
+    undisturbed rate, and the prompt gets the rest.
 
     Args:
         n_batch: the most that a step can take.
+        fixed: a limit that the user chose.
     """
 
-    def __init__(self, n_batch: int) -> None:
-        self._n_batch = n_batch
+    def __init__(self, n_batch: int, fixed: int | None = None) -> None:
+        self._n_batch, self._fixed = n_batch, fixed
         self._draw_s: float | None = None
         self._read_s: float | None = None
 
     @property
     def limit(self) -> int:
         """Prompt tokens for the next step, if others are drawing in it."""
+        if self._fixed is not None:
+            return self._fixed
         if self._draw_s is None or not self._read_s:
             return min(FIRST_GUESS_TOKENS, self._n_batch)
         return int(max(LEAST_TOKENS, min(self._draw_s / self._read_s, self._n_batch)))
@@ -37,6 +44,36 @@ class PrefillPace:
             self._draw_s = _mixed(self._draw_s, seconds)
         elif n_drawing and n_read and self._draw_s is not None:
             self._read_s = _mixed(self._read_s, max(0.0, seconds - self._draw_s) / n_read)
+
+
+class StepCosts:
+    """Seconds of a step by its number of tokens, for the few tokens that drawing takes."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}
+
+    def observe(self, n_tokens: int, seconds: float) -> None:
+        """A step of so many tokens took so long."""
+        if n_tokens <= MOST_TIMED_TOKENS:
+            self._seconds[n_tokens] = _mixed(self._seconds.get(n_tokens), seconds)
+
+    @property
+    def most_to_try(self) -> int:
+        """The largest step worth trying: at most twice the largest that ran."""
+        return max(FIRST_TRY_TOKENS, 2 * max(self._seconds, default=0))
+
+    def seconds(self, n_tokens: int) -> float | None:
+        """What such a step takes; None: none like it has run.
+
+        Between sizes that ran it is interpolated, beyond them taken as the nearest one's.
+        """
+        below = max((n for n in self._seconds if n <= n_tokens), default=None)
+        above = min((n for n in self._seconds if n >= n_tokens), default=None)
+        if below is None or above is None:
+            nearest = below if above is None else above
+            return None if nearest is None else self._seconds[nearest]
+        share = (n_tokens - below) / (above - below) if above > below else 0.0
+        return self._seconds[below] * (1 - share) + self._seconds[above] * share
 
 
 def _mixed(old: float | None, new: float) -> float:

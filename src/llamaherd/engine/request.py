@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "error"]
+AdapterKey = tuple[tuple[Hashable, float], ...]
+"""LoRA adapters with their scales; only requests with equal ones are computed together."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,24 @@ class FinishEvent:
     error: BaseException | None = None
 
 
-Event = PromptEvent | TokenEvent | FinishEvent
+@dataclass(frozen=True)
+class StateEvent:
+    """The memory's state at the end of the prompt, if it was asked for.
+
+    Attributes:
+        tokens: what it holds.
+        state: llama.cpp's copy of it.
+    """
+
+    tokens: tuple[int, ...]
+    state: bytes
+
+
+Event = PromptEvent | TokenEvent | StateEvent | FinishEvent
+
+
+def _nobody(_event: Event) -> None:
+    """Until somebody listens."""
 
 
 @dataclass(eq=False)
@@ -98,27 +117,35 @@ class Request:
 
     Attributes:
         prompt: token ids, at least one.
+        emit: takes each event, on the engine's thread; must be quick and must not raise.
+        adapters: what its tokens are read with.
+        priority: requests with a smaller number come first; those with the same, in order.
         max_tokens: most tokens to draw; None: as many as fit the context.
         n_probs: log-probabilities of so many likeliest tokens; None: none at all.
         prompt_logprobs: also those of the prompt's tokens.
-        emit: takes each event, on the engine's thread; must be quick and must not raise.
+        keep_state: send the memory's state after all of the prompt but its last token.
         generation_limit_s: seconds to draw tokens in, counted from the first one.
         tokens: prompt and drawn tokens together.
         n_cached: ``tokens[:n_cached]`` are in the context's memory.
         n_reused: tokens of the prompt that were in memory when it got its place; None: not yet.
+        proposal: what may follow ``tokens``, to be checked in the next step.
         ending: set once it must end at the next step, and why.
     """
 
     prompt: Sequence[int]
-    emit: Callable[[Event], None]
+    emit: Callable[[Event], None] = _nobody
+    adapters: AdapterKey = ()
+    priority: int = 0
     max_tokens: int | None = None
     n_probs: int | None = None
     prompt_logprobs: bool = False
+    keep_state: bool = False
     generation_limit_s: float | None = None
 
     tokens: list[int] = field(init=False)
     n_cached: int = field(init=False, default=0)
     n_reused: int | None = field(init=False, default=None)
+    proposal: list[int] = field(init=False, default_factory=list)
     ending: FinishReason | None = field(init=False, default=None)
     queued_at: float = field(init=False, default=0.0)
     started_at: float | None = field(init=False, default=None)
@@ -127,7 +154,13 @@ class Request:
 
     def __post_init__(self) -> None:
         assert len(self.prompt) > 0, "a request needs at least one token to go on from"
+        assert not (self.keep_state and self.prompt_logprobs), "not both"
         self.tokens = list(self.prompt)
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Its place in the queue: smaller comes first."""
+        return self.priority, self.queued_at
 
     @property
     def n_generated(self) -> int:

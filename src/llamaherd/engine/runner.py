@@ -1,4 +1,4 @@
-"""Carries a plan out on a llama_context. The only file that decodes.
+"""Carries a plan out on a llama_context. The only file of the engine that decodes.
 
 Used by the engine's thread; :meth:`Runner.abort` alone may be called from others.
 """
@@ -6,12 +6,14 @@ Used by the engine's thread; :meth:`Runner.abort` alone may be called from other
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from llamaherd.engine.scheduler import LOGPROB_CHUNK_TOKENS, Cut, Plan, Share
+from llamaherd.engine.plan import Change, Cut, Plan, Restore, Share
+from llamaherd.engine.request import AdapterKey
+from llamaherd.engine.scheduler import OUTPUT_ROWS
 from llamaherd.errors import DecodeError
 from llamaherd.model import Model
 from llamaherd.native import bindings as c
@@ -19,6 +21,10 @@ from llamaherd.native import logs
 from llamaherd.native.callbacks import AbortFlag
 from llamaherd.native.handles import AdapterHandle, Batch
 from llamaherd.params import INT32_MAX, ContextParams
+
+KEPT_SEQUENCES = 28
+"""Sequences beside those of running requests: each can hold what a request left behind, and costs
+next to nothing where all share their cells."""
 
 _MEANINGS = {
     1: "the cache has no room for the batch",
@@ -28,22 +34,33 @@ _MEANINGS = {
     -3: "the computation failed",
 }
 ABORTED = 2
-Adapters = Sequence[tuple[AdapterHandle, float]]
-"""LoRA adapters with their scales."""
+MEMORY_BROKEN = -1000
+"""A change of memory failed: nothing is known of what it holds (not a code of llama.cpp)."""
 
 
 class Runner:
     """A context with its batch, memory and logits.
+
+    Attributes:
+        can_cut: whether memory can be cut back to any position and shared.
+        n_seq: sequences.
+        n_cells: tokens that all sequences together can hold.
+        n_ctx: tokens that one sequence can hold.
+        n_batch: most tokens a step.
 
     Raises:
         ContextCreateError: llama.cpp cannot make the context.
     """
 
     def __init__(self, model: Model, params: ContextParams) -> None:
-        n_rows = LOGPROB_CHUNK_TOKENS + params.n_parallel
-        self._context = model.new_context(params, n_outputs_max=n_rows)
+        self.can_cut = not model.forgets(params)
+        self.n_seq = params.n_parallel + (KEPT_SEQUENCES if self.can_cut else 0)
+        self._context = model.new_context(
+            params, n_seq=self.n_seq, n_outputs_max=OUTPUT_ROWS + params.n_parallel
+        )
         pointer = self._context.pointer
-        self.n_cells = int(c.llama_n_ctx(pointer))
+        # A recurrent state has the same size however many tokens it has seen.
+        self.n_cells = int(c.llama_n_ctx(pointer)) * (self.n_seq if model.is_recurrent else 1)
         # llama.cpp rounds up; a caller who asks for 100 tokens gets 100.
         self.n_ctx = min(int(c.llama_n_ctx_seq(pointer)), params.n_ctx or INT32_MAX)
         self.n_batch = int(c.llama_n_batch(pointer))
@@ -52,7 +69,7 @@ class Runner:
         self._has_encoder = bool(c.llama_model_has_encoder(model.handle.pointer))
         self._batch = Batch(self.n_batch)
         self._abort = AbortFlag()
-        self._adapters: Adapters = ()
+        self._adapters: AdapterKey = ()
         callback = ctypes.cast(self._abort.address, c.ggml_abort_callback)
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
         self._decode, self._row_of = c.llama_decode, c.llama_get_logits_ith
@@ -71,11 +88,9 @@ class Runner:
         return self._context.pointer  # type: ignore[no-any-return]
 
     def close(self) -> None:
-        """Free the context with its memory and adapters."""
+        """Free the context with its memory."""
         self._batch.close()
         self._context.close()
-        for adapter, _ in self._adapters:
-            adapter.close()
 
     def abort(self) -> None:
         """Make the running decode return soon with :data:`ABORTED`. Any thread."""
@@ -86,7 +101,7 @@ class Runner:
         self._abort.clear()
 
     def run(self, plan: Plan) -> list[int]:
-        """Cut, then decode all slices in one call.
+        """Change memory, then decode all slices in one call.
 
         Returns:
             For each slice, the row at which its logits end: those of its last token are at
@@ -96,27 +111,35 @@ class Runner:
             DecodeError: llama.cpp refused or failed, or :meth:`abort` was called.
         """
         for change in plan.memory:
-            if isinstance(change, Cut):
-                if self.cut(change.seq_id, change.n_kept) != change.n_kept:
-                    raise DecodeError(0, "memory could not be cut back")
-            else:
-                self._share(change)
-        logs.forget_recent()
+            self._change(change)
+        if plan.adapters != self._adapters:
+            self._apply_adapters(plan.adapters)
         batch = self._batch
         batch.clear()
         ends = []
         for piece in plan.slices:
-            tokens = piece.request.tokens
-            batch.add(tokens, piece.start, piece.stop, piece.seq_id, piece.outputs)
+            batch.add(piece.tokens, piece.start, piece.seq_id, piece.outputs)
             ends.append(batch.n_tokens - 1)
-        code = self._decode(self._context.pointer, batch.native)
-        if code:
-            self._fail(code)
+        if ends:
+            logs.forget_recent()
+            code = self._decode(self._context.pointer, batch.native)
+            if code:
+                raise DecodeError(code, _MEANINGS.get(code, logs.recent_complaints() or "unknown"))
         return ends
 
-    def _fail(self, code: int) -> None:
-        message = _MEANINGS.get(code, logs.recent_complaints() or "unknown")
-        raise DecodeError(code, message)
+    # -- memory -------------------------------------------------------------------------------
+
+    def _change(self, change: Change) -> None:
+        if isinstance(change, Share):  # cells are marked for a second sequence; nothing is copied
+            n = change.n_tokens
+            c.llama_memory_seq_cp(self._memory, change.source, change.target, 0, n)
+            return
+        if isinstance(change, Cut):
+            n_kept, n_wanted = self.cut(change.seq_id, change.n_kept), change.n_kept
+        else:
+            n_kept, n_wanted = self._restore(change), len(change.snapshot.tokens)
+        if n_kept != n_wanted:
+            raise DecodeError(MEMORY_BROKEN, f"{change} left {n_kept} tokens")
 
     def cut(self, seq_id: int, n_kept: int) -> int:
         """Drop the memory of a sequence behind its first ``n_kept`` tokens.
@@ -129,13 +152,29 @@ class Runner:
         c.llama_memory_seq_rm(self._memory, seq_id, -1, -1)  # a whole sequence always goes
         return 0
 
-    def _share(self, share: Share) -> None:
-        """Cells are marked for a second sequence; nothing is copied."""
-        c.llama_memory_seq_cp(self._memory, share.source, share.target, 0, share.n_tokens)
-
     def n_resident(self, seq_id: int) -> int:
         """Tokens of a sequence in memory, counted by their last position."""
         return int(c.llama_memory_seq_pos_max(self._memory, seq_id)) + 1
+
+    def state(self, seq_id: int) -> bytes:
+        """A copy of what a sequence holds, for :class:`Restore`."""
+        size = c.llama_state_seq_get_size(self._context.pointer, seq_id)
+        buffer = bytearray(size)
+        view = (ctypes.c_uint8 * size).from_buffer(buffer)
+        n = c.llama_state_seq_get_data(self._context.pointer, view, size, seq_id)
+        if n != size:
+            raise DecodeError(MEMORY_BROKEN, f"the state of {size} bytes came as {n}")
+        del view
+        return bytes(buffer)
+
+    def _restore(self, change: Restore) -> int:
+        state = change.snapshot.state
+        data = ctypes.cast(ctypes.c_char_p(state), ctypes.POINTER(ctypes.c_uint8))
+        if not c.llama_state_seq_set_data(self._context.pointer, data, len(state), change.seq_id):
+            return 0
+        return self.n_resident(change.seq_id)
+
+    # -- results ------------------------------------------------------------------------------
 
     def logit(self, row: int, token: int) -> float:
         """One number of :meth:`logits`."""
@@ -151,12 +190,13 @@ class Runner:
             raise DecodeError(0, f"no logits at row {row}")
         return np.ctypeslib.as_array(pointer, shape=(self._n_vocab,))
 
-    def apply_adapters(self, adapters: Adapters) -> None:
-        """Use these LoRA adapters with these scales from the next step on."""
+    def _apply_adapters(self, adapters: AdapterKey) -> None:
+        """Compute with these from now on; the context points into them, so they must live on."""
         n = len(adapters)
-        pointers = (c.llama_adapter_lora_p * n)(*(a.pointer for a, _ in adapters))
+        handles = [cast(AdapterHandle, handle) for handle, _ in adapters]
+        pointers = (c.llama_adapter_lora_p * n)(*(handle.pointer for handle in handles))
         scales = (ctypes.c_float * n)(*(scale for _, scale in adapters))
         code = c.llama_set_adapters_lora(self._context.pointer, pointers, n, scales)
         if code:
             raise DecodeError(code, "the adapters could not be applied")
-        self._adapters = adapters  # the context points into them
+        self._adapters = adapters

@@ -1,4 +1,4 @@
-"""The caller's end of a request."""
+"""The caller's end of one or more requests."""
 
 from __future__ import annotations
 
@@ -6,29 +6,43 @@ import asyncio
 import queue
 from collections.abc import AsyncIterator, Callable, Iterator
 
-from llamaherd.engine.request import Event, FinishEvent, PromptEvent, TokenEvent
+from llamaherd.engine.request import Event, FinishEvent
+
+Indexed = tuple[int, Event]
+"""An event, and which of the requests it belongs to."""
 
 
 class _Stream:
-    """What both kinds share: ``finish`` tells how the request ended, once it has.
+    """What both kinds share.
 
-    Dropping a stream cancels its request within a step.
+    Dropping a stream cancels its requests within a step.
+
+    Attributes:
+        failed: index of a request that ended with an error, once that was raised.
     """
 
-    finish: FinishEvent | None = None
+    failed = 0
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        self._cancel = cancel
+    def __init__(self, n_requests: int, cancel: Callable[[], None]) -> None:
+        self._n_unfinished, self._cancel = n_requests, cancel
+
+    @property
+    def done(self) -> bool:
+        """Whether every request has ended."""
+        return self._n_unfinished == 0
 
     def cancel(self) -> None:
-        """End the request; what it produced and its finish event still arrive. Any thread."""
-        if self.finish is None:
+        """End the requests; what they produced and their finish events still arrive. Any thread."""
+        if not self.done:
             self._cancel()
 
-    def _ended(self, event: FinishEvent) -> None:
-        self.finish = event
-        if event.error is not None:
-            raise event.error
+    def _note(self, index: int, event: Event) -> None:
+        if isinstance(event, FinishEvent):
+            self._n_unfinished -= 1
+            if event.error is not None:
+                self.failed = index
+                self.cancel()
+                raise event.error
 
     def __del__(self) -> None:
         if hasattr(self, "_cancel"):
@@ -36,59 +50,61 @@ class _Stream:
 
 
 class TokenStream(_Stream):
-    """Iterates over a request's events. One thread at a time."""
+    """Iterates over the events of requests as they come. One thread at a time."""
 
-    def __init__(self, events: queue.SimpleQueue[Event], cancel: Callable[[], None]) -> None:
-        super().__init__(cancel)
+    def __init__(
+        self, events: queue.SimpleQueue[Indexed], n_requests: int, cancel: Callable[[], None]
+    ) -> None:
+        super().__init__(n_requests, cancel)
         self._events = events
 
-    def __iter__(self) -> Iterator[PromptEvent | TokenEvent]:
+    def __iter__(self) -> Iterator[Indexed]:
         return self
 
-    def __next__(self) -> PromptEvent | TokenEvent:
-        """The next event; waits for it.
+    def __next__(self) -> Indexed:
+        """The next event and its request's index; waits for it.
 
         Raises:
-            LlamaHerdError: the request failed, once its text has been delivered.
+            LlamaHerdError: a request failed; the others are cancelled.
         """
-        if self.finish is None:
-            event = self._events.get()
-            if not isinstance(event, FinishEvent):
-                return event
-            self._ended(event)
-        raise StopIteration
+        if self.done:
+            raise StopIteration
+        index, event = self._events.get()
+        self._note(index, event)
+        return index, event
 
 
 class AsyncTokenStream(_Stream):
     """The same for one coroutine: the engine's thread wakes its event loop for each event."""
 
-    def __init__(self, events: asyncio.Queue[Event], cancel: Callable[[], None]) -> None:
-        super().__init__(cancel)
+    def __init__(
+        self, events: asyncio.Queue[Indexed], n_requests: int, cancel: Callable[[], None]
+    ) -> None:
+        super().__init__(n_requests, cancel)
         self._events = events
 
-    def __aiter__(self) -> AsyncIterator[PromptEvent | TokenEvent]:
+    def __aiter__(self) -> AsyncIterator[Indexed]:
         return self
 
-    async def __anext__(self) -> PromptEvent | TokenEvent:
-        """The next event; waits for it.
+    async def __anext__(self) -> Indexed:
+        """The next event and its request's index; waits for it.
 
         Raises:
-            LlamaHerdError: the request failed, once its text has been delivered.
+            LlamaHerdError: a request failed; the others are cancelled.
         """
-        if self.finish is None:
-            event = await self._events.get()
-            if not isinstance(event, FinishEvent):
-                return event
-            self._ended(event)
-        raise StopAsyncIteration
+        if self.done:
+            raise StopAsyncIteration
+        index, event = await self._events.get()
+        self._note(index, event)
+        return index, event
 
 
 def to_loop(
-    loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Event]
-) -> Callable[[Event], None]:
+    loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Indexed]
+) -> Callable[[Indexed], None]:
     """An ``emit`` that puts events into a queue of ``loop`` from another thread."""
 
-    def emit(event: Event) -> None:
+    def emit(event: Indexed) -> None:
         try:
             loop.call_soon_threadsafe(events.put_nowait, event)
         except RuntimeError:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from llamaherd.errors import ContextCreateError, ModelLoadError, OptionError, UnsupportedError
+from llamaherd.model.fingerprint import fingerprint
 from llamaherd.model.gguf import check_adapter, check_model
 from llamaherd.model.memory import default_n_ctx, physical_cores
 from llamaherd.model.native_params import NativeModelParams, native_context_params
@@ -121,6 +122,11 @@ class Model:
         """``general.architecture``, for instance ``llama``."""
         return self.metadata.get("general.architecture", "")
 
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What tells this file from others, by content."""
+        return fingerprint(self.path)
+
     @property
     def size_bytes(self) -> int:
         """Bytes of all tensors."""
@@ -147,14 +153,15 @@ class Model:
         return int(c.llama_model_n_layer(self.handle.pointer))
 
     @property
-    def forgets(self) -> bool:
+    def is_recurrent(self) -> bool:
+        """Whether all its memory is a state of fixed size (Mamba, RWKV)."""
+        return bool(c.llama_model_is_recurrent(self.handle.pointer))
+
+    def forgets(self, params: ContextParams) -> bool:
         """Whether memory cannot be cut back to any position (recurrent, hybrid, sliding window)."""
         pointer = self.handle.pointer
-        return bool(
-            c.llama_model_is_recurrent(pointer)
-            or c.llama_model_is_hybrid(pointer)
-            or c.llama_model_n_swa(pointer) > 0
-        )
+        slides = c.llama_model_n_swa(pointer) > 0 and not params.swa_full
+        return bool(self.is_recurrent or c.llama_model_is_hybrid(pointer) or slides)
 
     @property
     def chat_templates(self) -> dict[str, str]:
@@ -193,10 +200,13 @@ class Model:
             said = logs.recent_complaints() or "llama.cpp refused the adapter"
             raise ModelLoadError(file, said, f"Use an adapter made for {self.path.name}") from None
 
-    def new_context(self, params: ContextParams, *, n_outputs_max: int = 0) -> ContextHandle:
+    def new_context(
+        self, params: ContextParams, *, n_seq: int | None = None, n_outputs_max: int = 0
+    ) -> ContextHandle:
         """A context for this model, owned by the caller and closed with the model.
 
         Args:
+            n_seq: sequences; None: one for each request that runs at a time.
             n_outputs_max: most tokens a step whose logits are wanted, which bounds a buffer of as
                 many rows; 0: as many as a batch holds.
 
@@ -210,6 +220,7 @@ class Model:
             )
         n_ctx = params.n_ctx or default_n_ctx(self.handle, params)
         native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
+        native.n_seq_max = n_seq or params.n_parallel
         native.n_outputs_max = n_outputs_max
         logs.forget_recent()
         try:

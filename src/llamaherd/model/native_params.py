@@ -144,7 +144,7 @@ def native_context_params(params: ContextParams, n_ctx: int, n_threads: int) -> 
     native.n_ctx = n_ctx
     native.n_batch = max(min(params.n_batch, n_ctx), params.n_parallel)  # a row for each request
     native.n_ubatch = min(params.n_ubatch, native.n_batch)
-    native.n_seq_max, native.kv_unified = params.n_parallel, True
+    native.kv_unified = True
     native.n_outputs_max_per_seq = 0  # as many as a batch has: prompt log-probabilities need them
     native.n_threads = n_threads
     native.n_threads_batch = params.n_threads_batch or n_threads

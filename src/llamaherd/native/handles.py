@@ -209,28 +209,27 @@ class Batch(Handle):
         """Start over."""
         self.n_tokens = self.native.n_tokens = 0
 
-    def add(
-        self, tokens: Sequence[int], start: int, stop: int, seq_id: int, outputs: str = "last"
-    ) -> None:
-        """Append ``tokens[start:stop]`` at those positions of sequence ``seq_id``.
+    def add(self, tokens: Sequence[int], position: int, seq_id: int, outputs: str = "last") -> None:
+        """Append ``tokens`` from ``position`` on to sequence ``seq_id``.
 
         Args:
             outputs: logits for the "last" token, for "all" or for "none".
         """
         at = self.n_tokens
-        end = at + stop - start
+        end = at + len(tokens)
         if end > self.capacity:
             raise ValueError(f"{end} tokens in a batch for {self.capacity}")
         token, pos, seq_ids, output = self._token, self._pos, self._seq_ids, self._output
         every = 1 if outputs == "all" else 0
-        for position in range(start, stop):
-            token[at] = tokens[position]
+        for each in tokens:
+            token[at] = each
             pos[at] = position
             seq_ids[at][0] = seq_id
             output[at] = every
             at += 1
+            position += 1
         if outputs == "last":
-            output[at - 1] = 1
+            output[end - 1] = 1
         self.n_tokens = self.native.n_tokens = end
 
     def _free(self, owned: Any) -> None:

@@ -1,0 +1,96 @@
+"""What one step does: changes of memory, then one llama_decode. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from llamaherd.engine.request import AdapterKey, Request
+from llamaherd.engine.snapshots import Snapshot
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Drop what a sequence holds behind its first ``n_kept`` tokens."""
+
+    seq_id: int
+    n_kept: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """Let the empty sequence ``target`` hold the first ``n_tokens`` of ``source`` as well."""
+
+    source: int
+    target: int
+    n_tokens: int
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Fill the empty sequence ``seq_id`` from a saved state."""
+
+    seq_id: int
+    snapshot: Snapshot
+
+
+Change = Cut | Share | Restore
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Tokens of a request to be decoded in sequence ``seq_id``, from position ``start`` on.
+
+    Attributes:
+        tokens: the next of ``request.tokens``, and behind the last of them what is proposed to
+            follow.
+        outputs: for which tokens logits are wanted.
+        save: keep the sequence's state after this step.
+    """
+
+    request: Request
+    seq_id: int
+    start: int
+    tokens: list[int]
+    outputs: Literal["none", "last", "all"]
+    save: bool = False
+
+    @property
+    def stop(self) -> int:
+        """The position behind the last token."""
+        return self.start + len(self.tokens)
+
+    @property
+    def draws(self) -> bool:
+        """Whether it reads nothing but the token drawn last, and guesses."""
+        return self.start == len(self.request.tokens) - 1
+
+    @property
+    def n_guessed(self) -> int:
+        """How many of its tokens are guesses; until the next one is drawn."""
+        return max(0, self.stop - len(self.request.tokens))
+
+    @property
+    def catches_up(self) -> bool:
+        """Whether the next token can be drawn after this step."""
+        return self.stop >= len(self.request.tokens)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One step.
+
+    Attributes:
+        memory: what to do with the cache before decoding, in order.
+        adapters: what every slice is computed with.
+        slices: what to decode, all in one llama_decode.
+    """
+
+    memory: tuple[Change, ...]
+    adapters: AdapterKey
+    slices: tuple[Slice, ...]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens to decode."""
+        return sum(len(piece.tokens) for piece in self.slices)

@@ -1,0 +1,359 @@
+"""The engine's thread: schedule, run, sample, emit.
+
+Everything here runs on that one thread, which alone touches the llama_context; ``engine.py`` is
+what others call.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from llamaherd.engine.logprobs import token_logprob
+from llamaherd.engine.output import Output
+from llamaherd.engine.pace import PrefillPace, StepCosts
+from llamaherd.engine.plan import Plan, Slice
+from llamaherd.engine.request import (
+    FinishEvent,
+    FinishReason,
+    PromptEvent,
+    Request,
+    StateEvent,
+    Timings,
+    TokenLogprob,
+)
+from llamaherd.engine.runner import ABORTED, MEMORY_BROKEN, Runner
+from llamaherd.engine.sampler import TokenSampler
+from llamaherd.engine.scheduler import Scheduler
+from llamaherd.engine.sequences import Sequences
+from llamaherd.engine.snapshots import Snapshot, Snapshots
+from llamaherd.engine.speculative import Proposer, Speculation
+from llamaherd.engine.stats import PrefixCacheStats, Stats
+from llamaherd.errors import DecodeError
+from llamaherd.model import Vocab
+from llamaherd.params import ContextParams
+
+logger = logging.getLogger("llamaherd.engine")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the engine keeps beside a request: how to draw its tokens and write its text.
+
+    Attributes:
+        on_end: called once, before the last event.
+    """
+
+    sampler: TokenSampler
+    output: Output
+    on_end: Callable[[], None]
+
+
+class Worker:
+    """One context and the requests on it.
+
+    Args:
+        clock: monotonic, in seconds.
+        proposer: guesses tokens ahead; closed with the worker.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        vocab: Vocab,
+        params: ContextParams,
+        *,
+        clock: Callable[[], float],
+        proposer: Proposer | None = None,
+    ) -> None:
+        self._runner, self._vocab, self._clock = runner, vocab, clock
+        self.snapshots = Snapshots(params.cache_ram_mib << 20)
+        self._sequences = Sequences(
+            runner.n_seq, runner.n_cells, can_cut=runner.can_cut, snapshots=self.snapshots
+        )
+        self._scheduler = Scheduler(params.n_parallel, runner.n_batch, self._sequences)
+        self._pace = PrefillPace(runner.n_batch, params.prefill_limit)
+        self._costs = StepCosts()
+        self._speculation = Speculation(proposer, self._costs) if proposer else None
+        self._answers: dict[Request, Answer] = {}
+        self._concerned: list[Request] = []  # by the native calls of this step
+        self._finished: Counter[str] = Counter()
+        self._n_steps = self._n_read = self._n_cached = self._n_drawn = 0
+        self._decode_s = 0.0
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self._scheduler.idle
+
+    @property
+    def stats(self) -> Stats:
+        """Where it stands. Any thread: numbers are read one by one and may be a step apart."""
+        sequences, speculation = self._sequences, self._speculation
+        return Stats(
+            running=len(self._scheduler.running),
+            waiting=len(self._scheduler.waiting),
+            finished=dict(self._finished),
+            steps=self._n_steps,
+            prompt_tokens=self._n_read,
+            cached_tokens=self._n_cached,
+            generated_tokens=self._n_drawn,
+            preempted=self._scheduler.n_preempted,
+            proposed_tokens=speculation.n_proposed if speculation else 0,
+            accepted_tokens=speculation.n_accepted if speculation else 0,
+            decode_s=self._decode_s,
+            cache=PrefixCacheStats(
+                n_cells=sequences.n_cells,
+                n_used=sequences.n_cells - sequences.n_free,
+                hits=sequences.n_hits,
+                misses=dict(sequences.misses),
+                evicted=sequences.n_evicted,
+                snapshots=len(self.snapshots),
+                snapshot_bytes=self.snapshots.n_bytes,
+            ),
+        )
+
+    # -- requests come and go -----------------------------------------------------------------
+
+    def accept(self, request: Request, answer: Answer) -> None:
+        """Queue a request."""
+        self._answers[request] = answer
+        self._scheduler.add(request)
+
+    def mark_all(self) -> None:
+        """Every request is to be cancelled at the next step."""
+        for request in self._answers:
+            request.ending = request.ending or "cancelled"
+
+    def end_marked(self) -> None:
+        """End the requests whose ``ending`` is set."""
+        for request in [r for r in self._answers if r.ending is not None]:
+            assert request.ending is not None
+            self._finish(request, request.ending)
+
+    def forget(self) -> None:
+        """Drop what is kept in memory of finished requests."""
+        for seq_id in self._sequences.idle:
+            self._drop_memory(seq_id)
+        self.snapshots.clear()
+
+    def close(self, error: BaseException) -> None:
+        """End every request with ``error`` and free the context."""
+        for request in list(self._answers):
+            self._finish(request, "error", error)
+        if self._speculation is not None:
+            self._speculation.close()
+        self._runner.close()
+
+    # -- one step -----------------------------------------------------------------------------
+
+    def guarded_step(self) -> None:
+        """A step whose failure ends the requests it concerns, and nothing else."""
+        try:
+            self.step()
+        except DecodeError as error:
+            self._recover(error)
+        except Exception as error:
+            logger.exception("a step failed; the requests that ran end with this error")
+            self._fail(self._scheduler.running, error)
+
+    def step(self) -> None:
+        """Schedule, run, sample, emit: at least one token for each request that has caught up."""
+        begin = self._clock()
+        self._propose()
+        plan = self._scheduler.plan(self._pace.limit)
+        self._concerned = [piece.request for piece in plan.slices]
+        self._mark_started(plan)
+        ends = self._runner.run(plan)
+        self._learn(plan, self._clock() - begin)
+        self._scheduler.decoded(plan)
+        for piece, row in zip(plan.slices, ends, strict=True):
+            self._take(piece, row)
+        self._decode_s += self._clock() - begin
+
+    def _propose(self) -> None:
+        if self._speculation is not None:
+            running = self._scheduler.running
+            drawing = [r for r in running if r.n_pending == 1]
+            if drawing and len(drawing) == len(running):  # prompts need the room, and go first
+                self._speculation.propose(drawing, self._runner.n_ctx)
+
+    def _learn(self, plan: Plan, seconds: float) -> None:
+        """What the step cost."""
+        self._n_steps += bool(plan.slices)
+        n_drawing = sum(piece.draws for piece in plan.slices)
+        n_read = sum(len(piece.tokens) for piece in plan.slices if not piece.draws)
+        self._n_read += n_read
+        if n_drawing and not n_read:
+            self._costs.observe(plan.n_tokens, seconds)
+        if plan.n_tokens == n_drawing + n_read:  # nothing was guessed
+            self._pace.observe(n_drawing, n_read, seconds)
+
+    def _mark_started(self, plan: Plan) -> None:
+        for piece in plan.slices:
+            request = piece.request
+            if request.started_at is None:
+                request.started_at = self._clock()
+                self._n_cached += request.n_reused or 0
+                self._answers[request].sampler.prime(request.tokens)
+                logger.debug(
+                    "request of %d tokens starts in sequence %d, %d of them from memory",
+                    len(request.prompt), piece.seq_id, request.n_reused,
+                )  # fmt: skip
+            if request.ending is not None:
+                self._runner.abort()  # its end() came before it could see that it had started
+
+    def _take(self, piece: Slice, row: int) -> None:
+        """What one slice of a step brought."""
+        request = piece.request
+        if piece.save:
+            self._save(piece)
+        if piece.outputs == "all" and request.prompt_logprobs:
+            self._note_prompt_logprobs(piece, row)
+        if piece.n_guessed:
+            self._draw_guessed(piece, row)
+        elif piece.catches_up:
+            self._draw(request, row)
+
+    def _save(self, piece: Slice) -> None:
+        tokens, state = tuple(piece.request.tokens[: piece.stop]), self._runner.state(piece.seq_id)
+        if piece.request.keep_state:
+            piece.request.emit(StateEvent(tokens, state))
+        else:
+            self.snapshots.add(Snapshot(tokens, piece.request.adapters, state))
+
+    def _note_prompt_logprobs(self, piece: Slice, row: int) -> None:
+        request, first_row = piece.request, row - len(piece.tokens) + 1
+        for position in range(piece.start, min(piece.stop, len(request.prompt) - 1)):
+            if position < len(request.found_prompt_logprobs):
+                continue  # read before, and lost from memory since
+            logits = self._runner.logits(first_row + position - piece.start)
+            found = token_logprob(logits, request.prompt[position + 1], request.n_probs or 0)
+            request.found_prompt_logprobs.append(found)
+
+    # -- drawing ------------------------------------------------------------------------------
+
+    def _draw_guessed(self, piece: Slice, row: int) -> None:
+        """Draw behind the last token, and behind each guess as long as they come true."""
+        request, guesses = piece.request, piece.tokens[-piece.n_guessed :]
+        first_row = row - len(guesses)
+        n_true = 0
+        self._draw(request, first_row)
+        while request.ending is None and n_true < len(guesses):
+            if request.tokens[-1] != guesses[n_true]:
+                break
+            n_true += 1
+            self._draw(request, first_row + n_true)
+        if self._speculation is not None:
+            self._speculation.observe(request, len(guesses), n_true)
+        if request in self._answers:
+            self._scheduler.keep_drawn(request)
+
+    def _draw(self, request: Request, row: int) -> None:
+        if request.first_token_at is None:
+            request.first_token_at = self._clock()
+            if request.prompt_logprobs:
+                request.emit(PromptEvent(tuple(request.found_prompt_logprobs)))
+        if request.n_left == 0:  # nothing was to be generated, only the prompt to be read
+            self._finish(request, "length")
+            return
+        answer = self._answers[request]
+        try:
+            token, logprob = answer.sampler.draw(self._runner, row, request.tokens, request.n_probs)
+        except BaseException as error:  # a caller's logits processor: only its request ends
+            self._finish(request, "error", error)
+            return
+        request.tokens.append(token)
+        self._n_drawn += 1
+        self._emit(request, answer, token, logprob)
+
+    def _emit(
+        self, request: Request, answer: Answer, token: int, logprob: TokenLogprob | None
+    ) -> None:
+        if self._vocab.is_end(token):
+            self._finish(request, "stop")
+            return
+        event = answer.output.feed(token, logprob)
+        if event is not None:
+            request.emit(event)
+        if answer.output.stopping_word is not None or answer.sampler.finished:
+            self._finish(request, "stop")
+        elif request.n_left == 0 or len(request.tokens) >= self._runner.n_ctx:
+            self._finish(request, "length")
+        elif self._generated_long_enough(request):
+            self._finish(request, "deadline")
+
+    def _generated_long_enough(self, request: Request) -> bool:
+        if request.generation_limit_s is None or request.first_token_at is None:
+            return False
+        return self._clock() - request.first_token_at >= request.generation_limit_s
+
+    # -- ends and failures --------------------------------------------------------------------
+
+    def _finish(
+        self, request: Request, reason: FinishReason, error: BaseException | None = None
+    ) -> None:
+        """The one way out: every request passes here exactly once."""
+        self._scheduler.finish(request)
+        if self._speculation is not None:
+            self._speculation.forget(request)
+        answer = self._answers.pop(request)
+        answer.sampler.close()
+        if (rest := answer.output.finish()) is not None:
+            request.emit(rest)
+        request.ending = reason
+        self._finished[reason] += 1
+        answer.on_end()
+        logger.debug("request ends after %d drawn tokens: %s", request.n_generated, reason)
+        request.emit(self._finish_event(request, answer.output.stopping_word, reason, error))
+
+    def _finish_event(
+        self,
+        request: Request,
+        stopping_word: str | None,
+        reason: FinishReason,
+        error: BaseException | None,
+    ) -> FinishEvent:
+        return FinishEvent(
+            reason=reason,
+            stopping_word=stopping_word,
+            n_prompt=len(request.prompt),
+            n_cached=request.n_reused or 0,
+            n_generated=request.n_generated,
+            timings=Timings(
+                request.queued_at, request.started_at, request.first_token_at, self._clock()
+            ),
+            error=error,
+        )
+
+    def _recover(self, error: DecodeError) -> None:
+        """After a failed native call: keep what memory holds; end the requests it concerns."""
+        if error.code == MEMORY_BROKEN:
+            self._fail(self._scheduler.running, error)
+            self.forget()
+            return
+        for request in self._scheduler.running:
+            seq_id = self._scheduler.seq_id(request)
+            kept = min(request.n_cached, self._runner.n_resident(seq_id))
+            self._scheduler.forget(seq_id, self._runner.cut(seq_id, kept))
+        if error.code != ABORTED:
+            self._fail(self._concerned, error)
+
+    def _fail(self, requests: list[Request], error: BaseException) -> None:
+        for request in requests:
+            if request in self._answers:
+                seq_id = self._scheduler.seq_id(request)
+                self._finish(request, "error", error)
+                self._drop_memory(seq_id)
+
+    def _drop_memory(self, seq_id: int) -> None:
+        self._scheduler.forget(seq_id, self._runner.cut(seq_id, 0))
+
+    def check_integrity(self) -> None:
+        """Assert what always holds between steps, native memory included."""
+        self._scheduler.check_integrity()
+        for seq_id in range(self._runner.n_seq):
+            held = self._sequences.length(seq_id)
+            assert self._runner.n_resident(seq_id) == held, f"sequence {seq_id} is not what it says"

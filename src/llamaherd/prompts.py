@@ -1,0 +1,118 @@
+"""What callers write, as the token ids that the model reads."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from llamaherd.ambient import Ambient
+from llamaherd.chat import ChatTemplate
+from llamaherd.errors import OptionError, UnsupportedError
+from llamaherd.model import Model
+
+Prompt = str | Sequence[int]
+Messages = Sequence[Mapping[str, Any]]
+
+
+class Prompts:
+    """Prompts for one model. Any thread.
+
+    Args:
+        template_source: Jinja source that replaces the model's own.
+    """
+
+    def __init__(self, model: Model, template_source: str | None, ambient: Ambient) -> None:
+        self._model, self._vocab = model, model.vocab
+        self._template_source, self._ambient = template_source, ambient
+
+    def text(self, prompt: Prompt) -> list[int]:
+        """A text, special tokens in it read as such, or token ids.
+
+        Raises:
+            OptionError: ids outside the vocabulary, or nothing to read.
+        """
+        vocab = self._vocab
+        if isinstance(prompt, str):
+            tokens = vocab.tokenize(prompt, add_special=True, parse_special=True)
+        else:
+            tokens = vocab.all_checked(prompt, name="prompt")
+        if not tokens and vocab.special.bos is not None:
+            tokens = [vocab.special.bos]
+        if not tokens:
+            raise OptionError("prompt", prompt, "at least one token: this model has no BOS token")
+        return tokens
+
+    def infill(self, prompt: Prompt, suffix: str) -> list[int]:
+        """Prefix, suffix, middle: the order that llama.cpp's own infill uses.
+
+        Raises:
+            UnsupportedError: the model has no fill-in-the-middle tokens.
+        """
+        vocab, special = self._vocab, self._vocab.special
+        marks = special.fim_prefix, special.fim_suffix, special.fim_middle
+        if None in marks:
+            raise UnsupportedError(
+                f"{self._model.path} has no fill-in-the-middle tokens, so it cannot take a suffix"
+            )
+        before = self._plain("prompt", prompt)
+        after = self._plain("suffix", suffix)
+        begin = [vocab.special.bos] if vocab.adds_bos else []
+        parts = [*begin, marks[0], *before, marks[1], *after, marks[2]]
+        return [token for token in parts if token is not None]
+
+    def chat(self, rendered: str) -> list[int]:
+        """A rendered conversation; the template may have written the BOS token itself."""
+        tokens = self._vocab.tokenize(rendered, add_special=True, parse_special=True)
+        bos = self._vocab.special.bos
+        return tokens[1:] if bos is not None and tokens[:2] == [bos, bos] else tokens
+
+    def as_text(self, prompt: Prompt) -> str:
+        """A prompt as its caller would read it."""
+        if isinstance(prompt, str):
+            return prompt
+        pieces = (self._vocab.token_bytes(token, special=True) for token in prompt)
+        return b"".join(pieces).decode("utf-8", "replace")
+
+    @functools.cached_property
+    def template(self) -> ChatTemplate:
+        """The model's chat template.
+
+        Raises:
+            UnsupportedError: it has none.
+        """
+        source = self._template_source or self._model.chat_templates.get("default")
+        if source is None:
+            raise UnsupportedError(
+                f"{self._model.path} has no chat template: pass chat_template=, or use "
+                "create_completion with a prompt of your own"
+            )
+        special = self._vocab.special
+        return ChatTemplate(
+            source,
+            bos=self._special_text(special.bos),
+            eos=self._special_text(special.eos),
+            now=self._ambient.now,
+        )
+
+    def _plain(self, name: str, text: Prompt) -> list[int]:
+        if isinstance(text, str):
+            return self._vocab.tokenize(text, add_special=False, parse_special=False)
+        return self._vocab.all_checked(text, name=name)
+
+    def _special_text(self, token: int | None) -> str:
+        return "" if token is None else self._vocab.token_text(token)
+
+
+def as_list(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
+    """One prompt or several, as a list.
+
+    Raises:
+        OptionError: texts or lists of tokens mixed with single tokens.
+    """
+    if isinstance(prompt, (str, bytes, Mapping)) or not isinstance(prompt, Iterable):
+        return [prompt]
+    several = [isinstance(each, (str, list, tuple)) for each in prompt]
+    if any(several) and not all(several):
+        raise OptionError("prompt", prompt, "a text, token ids, or a list of these, not a mixture")
+    return list(prompt) if any(several) else [prompt]  # type: ignore[arg-type, list-item]
