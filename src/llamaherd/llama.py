@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from llamaherd.adapters import DEFAULT, Adapters
@@ -19,8 +20,18 @@ from llamaherd.completion import (
     Echo,
 )
 from llamaherd.constrain import Constrainer
-from llamaherd.engine import Ask, Engine, Request, Stats, TokenEvent, TokenSampler
-from llamaherd.errors import OptionError
+from llamaherd.engine import (
+    Ask,
+    DraftModel,
+    Engine,
+    PromptLookup,
+    Proposer,
+    Request,
+    Stats,
+    TokenEvent,
+    TokenSampler,
+)
+from llamaherd.errors import OptionError, UnsupportedError
 from llamaherd.model import Model
 from llamaherd.params import (
     SEED_MAX,
@@ -32,6 +43,7 @@ from llamaherd.params import (
     SamplingParams,
     split_options,
 )
+from llamaherd.prompt_cache import PromptCache
 from llamaherd.prompts import Messages, Prompt, Prompts, as_list
 from llamaherd.responses import JSON, ChatShape, Envelope, TextShape
 
@@ -53,6 +65,10 @@ class Llama:
         model_path: another name for ``model``, as in llama-cpp-python.
         lora_path: a LoRA adapter for every request.
         lora_scale: its strength.
+        draft_model: guesses tokens ahead, which the model then checks several at a time; answers
+            stay what they are. A path to a small model of the same vocabulary, or
+            ``"prompt_lookup"``: passages of the text so far, for texts that repeat themselves.
+        prompt_cache: a folder of saved prompts (:meth:`save_prompt`), restored now.
         chat_template: Jinja source that replaces the model's own.
         progress: called with the fraction loaded; without it, a slow load shows a bar on a
             terminal.
@@ -77,6 +93,8 @@ class Llama:
         model_path: str | os.PathLike[str] | None = None,
         lora_path: str | os.PathLike[str] | None = None,
         lora_scale: float = 1.0,
+        draft_model: str | os.PathLike[str] | None = None,
+        prompt_cache: str | os.PathLike[str] | None = None,
         chat_template: str | None = None,
         progress: Callable[[float], None] | None = None,
         verbose: bool = False,
@@ -105,10 +123,16 @@ class Llama:
                 self._adapters.default = self._adapters.key({DEFAULT: lora_scale})
             # The engine's thread must not refer to this object, or nobody could drop it.
             free = functools.partial(_free, self._adapters, self.model)
-            self._engine = Engine(self.model, context_params, on_close=free)
+            proposer = _proposer(draft_model, self.model, context_params)
+            self._engine = Engine(self.model, context_params, proposer=proposer, on_close=free)
         except BaseException:
             _free(self._adapters, self.model)
             raise
+        folder = None if prompt_cache is None else Path(prompt_cache).expanduser()
+        self._prompt_cache = PromptCache(
+            self.model, self._engine, self._adapters, context_params, folder
+        )
+        self._prompt_cache.load_folder()
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -263,6 +287,53 @@ class Llama:
             OptionError: the name is taken.
         """
         self._adapters.load(name, path)
+
+    def save_prompt(
+        self,
+        prompt: Prompt | Messages,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        lora: dict[str, float] | None = None,
+    ) -> Path:
+        """Read a prompt now, and save what the model remembers of it.
+
+        Prompts that begin with it are then answered without reading it again, also in a later
+        process: a system prompt with its tools, or a conversation to be continued.
+
+        Args:
+            prompt: text, token ids, or the messages of a conversation.
+            path: the file; None: one named by its content in the ``prompt_cache`` folder.
+            tools: what the chat template is told beside the messages.
+            lora: as for :meth:`create_completion`.
+
+        Returns:
+            The file.
+
+        Raises:
+            RequestError: as :meth:`create_completion`.
+        """
+        tokens = self._any_tokens(prompt, tools)
+        nothing = SamplingParams(max_tokens=0)
+        request = Request(tokens, adapters=self._adapters.key(lora), max_tokens=0, keep_state=True)
+        ask = Ask(request, self._sampler(nothing, 0, ()))
+        return self._prompt_cache.save(ask, None if path is None else Path(path).expanduser())
+
+    def load_prompt(
+        self, path: str | os.PathLike[str], *, lora: dict[str, float] | None = None
+    ) -> int:
+        """Restore what :meth:`save_prompt` saved, for prompts that begin alike.
+
+        Load only files that you or your programs saved: llama.cpp trusts their content.
+
+        Returns:
+            Its length in tokens.
+
+        Raises:
+            SavedPromptError: the file is missing, damaged, or made by another model, adapter,
+                cache type or version of llama.cpp.
+        """
+        return self._prompt_cache.load(Path(path).expanduser(), self._adapters.key(lora))
 
     def stats(self) -> Stats:
         """What the engine is doing and has done: queue, cells, cache, tokens, speculation."""
@@ -435,6 +506,18 @@ class Llama:
     def _seed(self, params: SamplingParams) -> int:
         return self._ambient.new_seed() if params.seed in (None, -1) else int(params.seed or 0)
 
+    def _any_tokens(
+        self, prompt: Prompt | Messages, tools: Sequence[Mapping[str, Any]] | None
+    ) -> list[int]:
+        if not isinstance(prompt, str) and any(isinstance(part, Mapping) for part in prompt):
+            rendered = self.apply_chat_template(
+                prompt,  # type: ignore[arg-type]
+                tools=tools,
+                add_generation_prompt=False,
+            )
+            return self._prompts.chat(rendered)
+        return self._prompts.text(prompt)  # type: ignore[arg-type]
+
     def _prompt_tokens(self, prompt: Prompt, suffix: str | None) -> list[int]:
         return (
             self._prompts.text(prompt) if suffix is None else self._prompts.infill(prompt, suffix)
@@ -450,8 +533,8 @@ class Llama:
 
 
 _OWN_OPTIONS = (
-    "model", "model_path", "lora_path", "lora_scale", "chat_template", "progress", "verbose",
-    "ambient",
+    "model", "model_path", "lora_path", "lora_scale", "draft_model", "prompt_cache",
+    "chat_template", "progress", "verbose", "ambient",
 )  # fmt: skip
 
 
@@ -463,6 +546,27 @@ def _one_source(
     chosen = model if model is not None else model_path
     assert chosen is not None
     return chosen
+
+
+def _proposer(
+    draft_model: str | os.PathLike[str] | None, target: Model, params: ContextParams
+) -> Proposer | None:
+    if draft_model is None:
+        return None
+    if target.forgets(params):
+        raise UnsupportedError(
+            f"{target.path.name} cannot be used with a draft_model: its memory cannot be cut back "
+            "when guesses fail"
+        )
+    if draft_model == "prompt_lookup":
+        return PromptLookup()
+    draft = Model(draft_model)
+    try:
+        own = replace(params, n_ctx=target.n_ctx_for(params), control_vectors={})
+        return DraftModel(draft, target, own)
+    except BaseException:
+        draft.close()
+        raise
 
 
 def _free(adapters: Adapters, model: Model) -> None:

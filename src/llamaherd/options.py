@@ -78,6 +78,8 @@ class LoadOptions(SamplingOptions, total=False):
     max_queue: int | None
     prefill_limit: int | None
     cache_ram_mib: int
+    control_vectors: dict[str, float]
+    control_vector_layers: list[int] | None
     n_batch: int
     n_ubatch: int
     n_threads: int | None

@@ -264,6 +264,12 @@ class ContextParams(Params):
         ge=0,
         le=1 << 20,
     )
+    control_vectors: dict[str, float] = option(
+        {}, "files of control vectors, with their scales: directions added to the hidden states"
+    )
+    control_vector_layers: list[int] | None = option(
+        None, "[first, last] layer that they apply to, from 1; None: all"
+    )
     n_batch: int = option(2048, "most tokens a llama_decode call takes", ge=1, le=1 << 20)
     n_ubatch: int = option(512, "most tokens computed at a time", ge=1, le=1 << 20)
     n_threads: int | None = option(

@@ -5,6 +5,7 @@ below it; ``runner`` and ``sampler`` are the only ones that call llama.cpp; ``wo
 together on one thread, and ``engine`` is how other threads talk to it.
 """
 
+from llamaherd.engine.draft import DraftModel
 from llamaherd.engine.engine import Ask, Engine
 from llamaherd.engine.request import (
     AdapterKey,
@@ -27,6 +28,7 @@ __all__ = [
     "AdapterKey",
     "Ask",
     "AsyncTokenStream",
+    "DraftModel",
     "Engine",
     "Event",
     "FinishEvent",

@@ -81,7 +81,7 @@ class Engine:
     ) -> None:
         self._model, self._on_close, self._clock = model, on_close, clock
         self._most_unfinished = _sum(params.n_parallel, params.max_queue)
-        self._runner = Runner(model, params)
+        self._runner = _runner(model, params, proposer)
         self.n_ctx = self._runner.n_ctx
         self._worker = Worker(self._runner, model.vocab, params, clock=clock, proposer=proposer)
         self._inbox: queue.SimpleQueue[_Command] = queue.SimpleQueue()
@@ -93,11 +93,6 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="llamaherd-engine", daemon=True)
         self._thread.start()
         _OPEN.add(self)
-
-    @property
-    def can_cut(self) -> bool:
-        """Whether memory can be cut back to any position, which speculation needs."""
-        return self._runner.can_cut
 
     @property
     def stats(self) -> Stats:
@@ -250,6 +245,15 @@ class Engine:
 
 def _emit_indexed(emit: Callable[[Indexed], None], index: int, event: object) -> None:
     emit((index, event))  # type: ignore[arg-type]
+
+
+def _runner(model: Model, params: ContextParams, proposer: Proposer | None) -> Runner:
+    try:
+        return Runner(model, params)
+    except BaseException:
+        if proposer is not None:
+            proposer.close()
+        raise
 
 
 def _sum(left: int, right: int | None) -> int | None:

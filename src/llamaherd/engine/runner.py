@@ -14,8 +14,9 @@ import numpy.typing as npt
 from llamaherd.engine.plan import Change, Cut, Plan, Restore, Share
 from llamaherd.engine.request import AdapterKey
 from llamaherd.engine.scheduler import OUTPUT_ROWS
-from llamaherd.errors import DecodeError
+from llamaherd.errors import ContextCreateError, DecodeError, OptionError
 from llamaherd.model import Model
+from llamaherd.model.control_vector import combined
 from llamaherd.native import bindings as c
 from llamaherd.native import logs
 from llamaherd.native.callbacks import AbortFlag
@@ -72,6 +73,8 @@ class Runner:
         self._adapters: AdapterKey = ()
         callback = ctypes.cast(self._abort.address, c.ggml_abort_callback)
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
+        if params.control_vectors:
+            self._apply_control_vectors(model, params)
         self._decode, self._row_of = c.llama_decode, c.llama_get_logits_ith
 
     @property
@@ -190,6 +193,15 @@ class Runner:
             raise DecodeError(0, f"no logits at row {row}")
         return np.ctypeslib.as_array(pointer, shape=(self._n_vocab,))
 
+    def _apply_control_vectors(self, model: Model, params: ContextParams) -> None:
+        n_layer, n_embd = model.n_layer, model.n_embd
+        first, last = _layer_range(params.control_vector_layers, n_layer)
+        data = combined(params.control_vectors, n_layer, n_embd)
+        pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        context = self._context.pointer
+        if c.llama_set_adapter_cvec(context, pointer, data.size, n_embd, first, last):
+            raise ContextCreateError("llama.cpp refused the control vectors")
+
     def _apply_adapters(self, adapters: AdapterKey) -> None:
         """Compute with these from now on; the context points into them, so they must live on."""
         n = len(adapters)
@@ -200,3 +212,12 @@ class Runner:
         if code:
             raise DecodeError(code, "the adapters could not be applied")
         self._adapters = adapters
+
+
+def _layer_range(layers: list[int] | None, n_layer: int) -> tuple[int, int]:
+    if layers is None:
+        return 1, n_layer - 1
+    if len(layers) != 2 or not 1 <= layers[0] <= layers[1] < n_layer:
+        expected = f"[first, last] with 1 <= first <= last <= {n_layer - 1}"
+        raise OptionError("control_vector_layers", layers, expected)
+    return layers[0], layers[1]

@@ -200,6 +200,10 @@ class Model:
             said = logs.recent_complaints() or "llama.cpp refused the adapter"
             raise ModelLoadError(file, said, f"Use an adapter made for {self.path.name}") from None
 
+    def n_ctx_for(self, params: ContextParams) -> int:
+        """The context that was asked for, else the model's own as far as memory allows."""
+        return params.n_ctx or default_n_ctx(self.handle, params)
+
     def new_context(
         self, params: ContextParams, *, n_seq: int | None = None, n_outputs_max: int = 0
     ) -> ContextHandle:
@@ -218,7 +222,7 @@ class Model:
             raise UnsupportedError(
                 f"{self.path.name} was loaded with vocab_only=True: it has no weights to run"
             )
-        n_ctx = params.n_ctx or default_n_ctx(self.handle, params)
+        n_ctx = self.n_ctx_for(params)
         native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
         native.n_seq_max = n_seq or params.n_parallel
         native.n_outputs_max = n_outputs_max

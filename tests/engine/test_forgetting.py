@@ -1,0 +1,94 @@
+"""Models whose memory cannot be cut back: prefixes are reused through saved states, answers stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_forgetting import FORGETTING
+
+from llamaherd import Llama, UnsupportedError
+
+COMMON = list(range(10, 130))
+GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12, "ignore_eos": True}
+
+
+@pytest.fixture(scope="module", params=list(FORGETTING))
+def model_file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / f"{request.param}.gguf"
+    path.write_bytes(FORGETTING[request.param]())
+    return path
+
+
+@pytest.fixture
+def llm(model_file: Path) -> Iterator[Llama]:
+    with Llama(model_file, n_ctx=1024, n_parallel=3, n_threads=1) as loaded:
+        yield loaded
+
+
+def _tokens(llm: Llama, prompt: list[int]) -> list[int]:
+    return list(llm.generate(prompt, **GREEDY))
+
+
+def test_a_third_prompt_begins_where_the_first_two_parted(llm: Llama) -> None:
+    prompts = [COMMON + [200 + n] * 40 for n in range(3)]
+    alone = []
+    for prompt in prompts:
+        llm.reset()
+        alone.append(_tokens(llm, prompt))
+    assert alone[0] != alone[1], "what was read must matter"
+    llm.reset()
+    before = llm.stats()
+    together = [_tokens(llm, prompt) for prompt in prompts]
+    assert together == alone
+    after = llm.stats()
+    assert after.cached_tokens - before.cached_tokens == len(COMMON)
+    assert after.cache.misses["not_divisible"] - before.cache.misses.get("not_divisible", 0) == 1
+    llm._engine._worker.check_integrity()
+
+
+def test_the_next_turn_of_a_conversation_goes_on_from_the_last(llm: Llama) -> None:
+    turn = [*COMMON, *_tokens(llm, COMMON), 7, 8, 9]
+    before = llm.stats().prompt_tokens
+    mine = _tokens(llm, turn)
+    assert llm.stats().prompt_tokens - before <= 5
+    llm.reset()
+    assert _tokens(llm, turn) == mine
+
+
+def test_a_prompt_asked_again_is_not_read_again(llm: Llama) -> None:
+    first = _tokens(llm, COMMON)
+    before = llm.stats().prompt_tokens
+    assert _tokens(llm, COMMON) == first
+    assert llm.stats().prompt_tokens - before == 8
+
+
+def test_callers_who_come_together_share_a_saved_state(llm: Llama) -> None:
+    prompts = [COMMON + [200 + n] * 40 for n in range(6)]
+    alone = []
+    for prompt in prompts:
+        llm.reset()
+        alone.append(_tokens(llm, prompt))
+    llm.reset()
+    before = llm.stats()
+    with ThreadPoolExecutor(6) as callers:
+        together = list(callers.map(lambda prompt: _tokens(llm, prompt), prompts))
+    assert together == alone
+    n_read = llm.stats().prompt_tokens - before.prompt_tokens
+    assert n_read < 3 * len(COMMON) + 6 * 40
+
+
+def test_without_memory_for_states_everything_is_read(model_file: Path) -> None:
+    with Llama(model_file, n_ctx=1024, n_threads=1, cache_ram_mib=0) as llm:
+        for n in range(3):
+            _tokens(llm, COMMON + [200 + n] * 40)
+        assert llm.stats().cached_tokens == 0
+        assert llm.stats().cache.snapshots == 0
+
+
+def test_guessing_ahead_is_refused(model_file: Path) -> None:
+    with pytest.raises(UnsupportedError, match="cannot be cut back"):
+        Llama(model_file, n_ctx=256, draft_model="prompt_lookup")
