@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tiny_gguf import tiny_llama
+from tiny_gguf import F32, WIDTH, Tensor, tiny_llama, write
 
 from llamaherd import Ambient, Llama
 from llamaherd.model.native_params import device_names
@@ -34,4 +35,25 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random-weight model of a few hundred kB, without chat template or infill tokens."""
     path = tmp_path_factory.mktemp("models") / "tiny.gguf"
     path.write_bytes(tiny_llama().data)
+    return path
+
+
+@pytest.fixture(scope="session")
+def adapter_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA adapter of rank 4 for the tiny model, for the first layer's query projection."""
+    random = np.random.default_rng(5)
+
+    def weights(name: str, *shape: int) -> Tensor:
+        values = random.normal(0, 1, shape[::-1]).astype("<f4")
+        return Tensor(f"blk.0.attn_q.weight.{name}", shape, F32, values.tobytes())
+
+    metadata = {
+        "general.architecture": "llama",
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": 8.0,
+    }
+    path = tmp_path_factory.mktemp("adapters") / "adapter.gguf"
+    tensors = [weights("lora_a", WIDTH, 4), weights("lora_b", 4, WIDTH)]
+    path.write_bytes(write(metadata, tensors).data)
     return path

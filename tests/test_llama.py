@@ -281,6 +281,23 @@ def test_names_of_llama_cpp_python_keep_working() -> None:
         assert len(list(model.generate(tokens, max_tokens=3, ignore_eos=True))) == 3
 
 
+def test_a_list_of_prompts_is_answered_together(llm: Llama) -> None:
+    prompts: list[Any] = ["one two three", llm.tokenize("Hello"), "what is 25x5"]
+    alone = [_text(llm(prompt, **GREEDY)) for prompt in prompts]
+    done = llm(prompts, n=2, **GREEDY)
+    assert [choice["index"] for choice in done["choices"]] == list(range(6))
+    assert [choice["text"] for choice in done["choices"]] == [t for t in alone for _ in range(2)]
+    n_prompt = sum(len(llm.tokenize(p)) if isinstance(p, str) else len(p) for p in prompts)
+    assert done["usage"]["prompt_tokens"] == n_prompt
+
+
+def test_choices_of_a_stream_come_interleaved(llm: Llama) -> None:
+    options: dict[str, Any] = {"max_tokens": 30, "temperature": 0, "ignore_eos": True}
+    stream = llm(["one two three", "what is 25x5"], stream=True, **options)
+    order = [chunk["choices"][0]["index"] for chunk in stream]
+    assert order.index(1) < len(order) - 1 - order[::-1].index(0), "both run at once"
+
+
 def test_unknown_options_suggest_the_nearest(llm: Llama) -> None:
     with pytest.raises(UnknownOptionError, match="did you mean 'n_ctx'"):
         Llama("demo", n_ctxt=5)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""Tiny models of random weights whose memory cannot be cut back: recurrent, hybrid, sliding window."""
+"""Tiny models whose memory cannot be cut back: recurrent, hybrid, sliding window."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llamaherd import DecodeError, Llama
+from llamaherd import DecodeError, Llama, QueueFullError
 from llamaherd.engine.plan import Plan
 
 PROMPTS = [
@@ -164,6 +164,43 @@ def test_a_bug_of_ours_ends_requests_with_itself_and_the_engine_goes_on(
         herd("Hello")
     assert "a step failed" in caplog.text
     assert herd("Hello", **GREEDY)["usage"]["completion_tokens"] == 24
+
+
+def test_a_full_queue_refuses_and_an_emptied_one_takes_again() -> None:
+    with Llama("demo", n_ctx=512, n_parallel=1, max_queue=1, n_threads=1) as llm:
+        streams = [llm("Hello", stream=True, max_tokens=400, ignore_eos=True) for _ in range(2)]
+        with pytest.raises(QueueFullError, match="2 requests run or wait, of at most 2"):
+            llm("Hello")
+        for stream in streams:
+            stream.close()
+        while llm.stats().running or llm.stats().waiting:
+            time.sleep(0.01)
+        assert llm("Hello", **GREEDY)["usage"]["completion_tokens"] == 24
+        with pytest.raises(QueueFullError):
+            llm(["a", "b", "c"], **GREEDY)
+        assert llm(["a", "b"], **GREEDY)["usage"]["completion_tokens"] == 48
+
+
+def test_an_urgent_request_overtakes_the_queue() -> None:
+    with Llama("demo", n_ctx=512, n_parallel=1, n_threads=1) as llm:
+        running = llm("Hello", stream=True, max_tokens=60, ignore_eos=True)
+        ended: list[str] = []
+
+        def ask(name: str, priority: int) -> None:
+            llm("one two", max_tokens=5, ignore_eos=True, priority=priority)
+            ended.append(name)
+
+        next(running)
+        callers = []
+        for at, (name, priority) in enumerate([("first", 0), ("second", 0), ("urgent", -1)]):
+            callers.append(threading.Thread(target=ask, args=(name, priority)))
+            callers[-1].start()
+            while llm.stats().waiting <= at:
+                time.sleep(0.001)
+        list(running)
+        for caller in callers:
+            caller.join()
+    assert ended == ["urgent", "first", "second"]
 
 
 def test_random_callers_who_come_and_go_each_get_one_end(herd: Llama) -> None:

@@ -1,4 +1,4 @@
-"""Models whose memory cannot be cut back: prefixes are reused through saved states, answers stay."""
+"""Models whose memory cannot be cut back reuse prefixes through saved states; answers stay."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,7 @@ from llamaherd.engine.draft import DraftModel
 from llamaherd.engine.pace import StepCosts
 from llamaherd.engine.request import Request
 from llamaherd.engine.speculative import MOST_PROPOSED, PromptLookup, Speculation
+from llamaherd.model import Model
 
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 48, "ignore_eos": True}
 PROMPTS = [
@@ -73,7 +75,7 @@ def test_a_request_whose_guesses_fail_is_left_alone_longer_and_longer() -> None:
         if request.proposal:
             tried.append(step)
             speculation.observe(request, len(request.proposal), 0)
-    gaps = [later - earlier for earlier, later in zip(tried, tried[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(tried)]
     assert gaps == sorted(gaps)
     assert len(tried) < 7
 
@@ -118,13 +120,15 @@ def test_a_draft_model_proposes_what_it_would_say(plain: Llama) -> None:
     with Model("demo") as target:
         draft = DraftModel(Model("demo"), target, params)
         requests = [Request(prompt) for prompt in prompts]
-        assert draft.propose([(request, 8) for request in requests]) == expected
+        found = draft.propose([(request, 8) for request in requests])
+        assert [f[: len(e)] for f, e in zip(found, expected, strict=True)] == expected
+        assert all(map(target.vocab.is_end, (f[-1] for f in found if len(f) < 8)))
         for request, said in zip(requests, expected, strict=True):
             request.tokens += said[:3]
-        assert draft.propose([(request, 5) for request in requests]) == [e[3:] for e in expected]
+        found = draft.propose([(request, 1) for request in requests])
+        assert found == [e[3:4] for e in expected]
         draft.forget(requests[0])
-        other = Request(prompts[0])
-        assert draft.propose([(other, 8)]) == [expected[0]]
+        assert draft.propose([(Request(prompts[0]), 8)]) == [expected[0]]
         draft.close()
 
 

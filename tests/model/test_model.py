@@ -156,27 +156,6 @@ def test_a_split_model_loads_from_its_first_part(tmp_path: Path, tiny_model: Pat
     assert answers[0]["choices"] == answers[1]["choices"]
 
 
-@pytest.fixture
-def adapter_file(tmp_path: Path) -> Path:
-    """A LoRA adapter of rank 4 for the first layer's query projection."""
-    random = np.random.default_rng(5)
-
-    def weights(name: str, *shape: int) -> Tensor:
-        values = random.normal(0, 1, shape[::-1]).astype("<f4")
-        return Tensor(f"blk.0.attn_q.weight.{name}", shape, F32, values.tobytes())
-
-    metadata = {
-        "general.architecture": "llama",
-        "general.type": "adapter",
-        "adapter.type": "lora",
-        "adapter.lora.alpha": 8.0,
-    }
-    path = tmp_path / "adapter.gguf"
-    tensors = [weights("lora_a", WIDTH, 4), weights("lora_b", 4, WIDTH)]
-    path.write_bytes(write_gguf(metadata, tensors).data)
-    return path
-
-
 def test_an_adapter_changes_answers_by_its_scale(tiny_model: Path, adapter_file: Path) -> None:
     def logprobs(**options: Any) -> list[float]:
         with Llama(tiny_model, **options) as llm:

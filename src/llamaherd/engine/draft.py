@@ -77,7 +77,7 @@ class DraftModel:
                     self._costs.observe(1, self._clock() - begin)
         except DecodeError:
             self._start_over()
-        return [guesses[request] for request, _ in asked]
+        return [self._up_to_end(guesses[request]) for request, _ in asked]
 
     def forget(self, request: Request) -> None:
         """The request has ended."""
@@ -97,6 +97,11 @@ class DraftModel:
             slices = self._read_some(slices)
         ends = self._run(slices)
         return [int(self._runner.logits(row).argmax()) for row in ends]
+
+    def _up_to_end(self, guessed: list[int]) -> list[int]:
+        """Nothing follows the end of an answer."""
+        ends = (at for at, token in enumerate(guessed, 1) if self._model.vocab.is_end(token))
+        return guessed[: next(ends, None)]
 
     def _slice(self, request: Request, guessed: list[int]) -> Slice:
         """What the small model has not read of this request."""
