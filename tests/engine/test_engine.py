@@ -225,3 +225,14 @@ def test_random_callers_who_come_and_go_each_get_one_end(herd: Llama) -> None:
     assert set(ends) <= {"stop", "length", "cancelled"}
     assert (herd.stats().running, herd.stats().waiting) == (0, 0)
     herd._engine._worker.check_integrity()
+
+
+def test_a_cancelled_prompt_is_no_error_in_the_log(
+    herd: Llama, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = herd([5] * 2000, stream=True, max_tokens=1)
+    while not herd.stats().running:
+        time.sleep(0.001)
+    stream.close()
+    assert herd("Hello", max_tokens=1)["choices"]
+    assert not [r for r in caplog.records if r.levelname in ("WARNING", "ERROR")]

@@ -103,6 +103,9 @@ class Runner:
         """Take an earlier :meth:`abort` back."""
         self._abort.clear()
 
+    def _aborting(self) -> bool:
+        return self._abort.is_set
+
     def run(self, plan: Plan) -> list[int]:
         """Change memory, then decode all slices in one call.
 
@@ -125,6 +128,7 @@ class Runner:
             ends.append(batch.n_tokens - 1)
         if ends:
             logs.forget_recent()
+            logs.expect_while(self._aborting)
             code = self._decode(self._context.pointer, batch.native)
             if code:
                 raise DecodeError(code, _MEANINGS.get(code, logs.recent_complaints() or "unknown"))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import threading
 from collections import deque
+from collections.abc import Callable
 
 logger = logging.getLogger("llamaherd.native")
 logging.getLogger("llamaherd").addHandler(logging.NullHandler())  # silence logging.lastResort
@@ -49,10 +51,12 @@ class _LogRouter:
             return
         if self._level >= logging.WARNING:
             self.recent.append(line)
-        logger.log(self._level, "%s", line)
+        expected = getattr(_thread, "expected", None)
+        logger.log(logging.DEBUG if expected and expected() else self._level, "%s", line)
 
 
 _router = _LogRouter()
+_thread = threading.local()
 _callback = _LogCallback(_router)  # lives as long as the process: native code keeps the pointer
 
 
@@ -61,6 +65,11 @@ def route_logs(library: ctypes.CDLL, setter: str) -> None:
     function = library[setter]
     function.argtypes, function.restype = [_LogCallback, ctypes.c_void_p], None
     function(_callback, None)
+
+
+def expect_while(condition: Callable[[], bool]) -> None:
+    """While this holds, what native code complains of on this thread was wanted: log as DEBUG."""
+    _thread.expected = condition
 
 
 def forget_recent() -> None:
