@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from bare_loop import BareLoop
 from machine import headline, median_ratio
 from random_model import model_path
 
-from llamaherd import ContextParams, Llama
-from llamaherd.native import bindings as c
-from llamaherd.native.handles import Batch, SamplerChain
+from llamaherd import Llama
 
 N_PROMPT, N_DRAWN, N_CTX = 512, 128, 1024
 
@@ -32,39 +31,16 @@ class Rates:
     generation: float
 
 
-class BareLoop:
-    """What a C program does: decode the prompt, then sample and decode one token at a time."""
-
-    def __init__(self, llm: Llama) -> None:
-        self._context = llm.model.new_context(ContextParams(n_ctx=N_CTX))
-        self._vocab = llm.model.vocab
-        self._batch = Batch(N_PROMPT)
-        self._chain = SamplerChain()
-        self._chain.add(c.llama_sampler_init_greedy())
-
-    def run(self, prompt: list[int]) -> Rates:
-        """One round from an empty cache."""
-        context, chain = self._context.pointer, self._chain.pointer
-        c.llama_memory_clear(c.llama_get_memory(context), True)
-        start = time.perf_counter()
-        self._decode(prompt, 0)
-        token = c.llama_sampler_sample(chain, context, -1)
-        first = time.perf_counter()
-        for position in range(N_PROMPT, N_PROMPT + N_DRAWN - 1):
-            self._vocab.token_bytes(token)
-            self._decode([token], position)
-            token = c.llama_sampler_sample(chain, context, -1)
-        end = time.perf_counter()
-        return Rates(N_PROMPT / (first - start), (N_DRAWN - 1) / (end - first))
-
-    def _decode(self, tokens: list[int], position: int) -> None:
-        batch = self._batch.native
-        batch.n_tokens = len(tokens)
-        for i, token in enumerate(tokens):
-            batch.token[i], batch.pos[i] = token, position + i
-            batch.seq_id[i][0], batch.logits[i] = 0, i == len(tokens) - 1
-        if c.llama_decode(self._context.pointer, batch):
-            raise SystemExit("llama_decode failed")
+def run_bare(loop: BareLoop, prompt: list[int]) -> Rates:
+    """One round of the bare loop, from an empty cache."""
+    loop.clear()
+    start = time.perf_counter()
+    token = loop.read(prompt)
+    first = time.perf_counter()
+    for position in range(N_PROMPT, N_PROMPT + N_DRAWN - 1):
+        (token,) = loop.step([token], position)
+    end = time.perf_counter()
+    return Rates(N_PROMPT / (first - start), (N_DRAWN - 1) / (end - first))
 
 
 def run_llama(llm: Llama, prompt: list[int]) -> Rates:
@@ -92,10 +68,10 @@ def main() -> None:
     print(headline())
     with Llama(chosen.model or model_path(), n_ctx=N_CTX) as llm:
         prompt = [int(t) for t in np.random.default_rng(0).integers(300, 20_000, N_PROMPT)]
-        bare = BareLoop(llm)
-        bare.run(prompt)  # both warm up
+        bare = BareLoop(llm.model, N_CTX)
+        run_bare(bare, prompt)  # both warm up
         run_llama(llm, prompt)
-        pairs = [(run_llama(llm, prompt), bare.run(prompt)) for _ in range(chosen.rounds)]
+        pairs = [(run_llama(llm, prompt), run_bare(bare, prompt)) for _ in range(chosen.rounds)]
     for what in ("prompt", "generation"):
         ours = [getattr(a, what) for a, _ in pairs]
         theirs = [getattr(b, what) for _, b in pairs]

@@ -114,8 +114,7 @@ def test_native_failures_at_random_moments_fail_only_their_requests(herd: Llama)
     def call(seed: int) -> str:
         try:
             return _call(herd, seed)[0]
-        except DecodeError as error:
-            assert error.code == -3
+        except DecodeError:
             return "failed"
 
     runner._decode = failing

@@ -6,6 +6,7 @@ Used by the engine's thread; :meth:`Runner.abort` alone may be called from other
 from __future__ import annotations
 
 import ctypes
+from ctypes import c_int32, c_void_p
 from typing import cast
 
 import numpy as np
@@ -21,6 +22,7 @@ from llamaherd.native import bindings as c
 from llamaherd.native import logs
 from llamaherd.native.callbacks import AbortFlag
 from llamaherd.native.handles import AdapterHandle, Batch
+from llamaherd.native.library import keeping_the_lock
 from llamaherd.params import INT32_MAX, ContextParams
 
 KEPT_SEQUENCES = 28
@@ -35,6 +37,7 @@ _MEANINGS = {
     -3: "the computation failed",
 }
 ABORTED = 2
+MOST_ROWS_REMEMBERED = 4096
 MEMORY_BROKEN = -1000
 """A change of memory failed: nothing is known of what it holds (not a code of llama.cpp)."""
 
@@ -75,7 +78,10 @@ class Runner:
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
         if params.control_vectors:
             self._apply_control_vectors(model, params)
-        self._decode, self._row_of = c.llama_decode, c.llama_get_logits_ith
+        self._decode = c.llama_decode
+        # Called once a drawn token: takes no time, so Python's lock is kept.
+        self._row_address = keeping_the_lock("llama_get_logits_ith", c_void_p, c_void_p, c_int32)
+        self._rows: dict[int, npt.NDArray[np.float32]] = {}
 
     @property
     def generates(self) -> bool:
@@ -130,6 +136,7 @@ class Runner:
             logs.forget_recent()
             logs.expect_while(self._aborting)
             code = self._decode(self._context.pointer, batch.native)
+            c.llama_synchronize(self._context.pointer)
             if code:
                 raise DecodeError(code, _MEANINGS.get(code, logs.recent_complaints() or "unknown"))
         return ends
@@ -183,19 +190,25 @@ class Runner:
 
     # -- results ------------------------------------------------------------------------------
 
-    def logit(self, row: int, token: int) -> float:
-        """One number of :meth:`logits`."""
-        return float(self._row_of(self._context.pointer, row)[token])
-
     def logits(self, row: int) -> npt.NDArray[np.float32]:
         """The model's output at a row of the last batch, shape (n_vocab,).
 
         A view of native memory: writing changes what samplers see; valid until the next step.
         """
-        pointer = self._row_of(self._context.pointer, row)
-        if not pointer:
+        address = self._row_address(self._context.pointer.value, row)
+        found = self._rows.get(address)
+        return self._new_row(row, address) if found is None else found
+
+    def _new_row(self, row: int, address: int | None) -> npt.NDArray[np.float32]:
+        """Rows lie where they lay in the step before: one array each, not one a token."""
+        if not address:
             raise DecodeError(0, f"no logits at row {row}")
-        return np.ctypeslib.as_array(pointer, shape=(self._n_vocab,))
+        if len(self._rows) > MOST_ROWS_REMEMBERED:
+            self._rows.clear()
+        native = (ctypes.c_float * self._n_vocab).from_address(address)
+        array: npt.NDArray[np.float32] = np.ctypeslib.as_array(native)
+        self._rows[address] = array
+        return array
 
     def _apply_control_vectors(self, model: Model, params: ContextParams) -> None:
         n_layer, n_embd = model.n_layer, model.n_embd

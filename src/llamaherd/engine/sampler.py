@@ -72,6 +72,9 @@ class TokenSampler:
         self._banned = {token for token, bias in biases.items() if bias == -np.inf}
         with vocab.held():
             _fill(self.chain, vocab, params, biases, n_ctx, seed)
+        # The likeliest token, and nothing else to do: llama.cpp would copy the vocabulary for it.
+        alone = c.llama_sampler_chain_n(self.chain.pointer) == 1
+        self._argmax = alone and not params.mirostat and _is_greedy(params)
         self._sample = c.llama_sampler_sample
 
     @property
@@ -99,11 +102,15 @@ class TokenSampler:
         Raises:
             whatever a logits processor raises.
         """
-        raw = runner.logits(row).copy() if n_probs is not None else None
+        logits = runner.logits(row)
+        raw = logits.copy() if n_probs is not None else None
         if self._constraint is not None or self._processors:
-            self._rewrite(runner.logits(row), tokens)
-        token = int(self._sample(self.chain.pointer, runner.context, row))
-        self._check(token, runner.logit(row, token))
+            self._rewrite(logits, tokens)
+        if self._argmax:
+            token = int(logits.argmax())
+        else:
+            token = int(self._sample(self.chain.pointer, runner.context, row))
+        self._check(token, float(logits[token]))
         if self._constraint is not None:
             self._constraint.accept(token)
         return token, None if raw is None else token_logprob(raw, token, n_probs or 0)
@@ -156,12 +163,16 @@ def _fill(
         chain.add(c.llama_sampler_init_temp(params.temperature))
         chain.add(_mirostat(vocab, params, seed))
         return
-    greedy = params.temperature < LEAST_TEMPERATURE
+    greedy = _is_greedy(params)
     for name in params.samplers:
         wanted = not greedy or name in _LOOKING_BACK
         if wanted and (sampler := _SAMPLERS[name](vocab, params, n_ctx, seed)):
             chain.add(sampler)
     chain.add(_last(params, greedy, seed))
+
+
+def _is_greedy(params: SamplingParams) -> bool:
+    return params.temperature < LEAST_TEMPERATURE
 
 
 def _last(params: SamplingParams, greedy: bool, seed: int) -> Any:

@@ -16,6 +16,7 @@ from llamaherd.engine.output import Output
 from llamaherd.engine.pace import PrefillPace, StepCosts
 from llamaherd.engine.plan import Plan, Slice
 from llamaherd.engine.request import (
+    Event,
     FinishEvent,
     FinishReason,
     PromptEvent,
@@ -78,6 +79,7 @@ class Worker:
         self._costs = StepCosts()
         self._speculation = Speculation(proposer, self._costs) if proposer else None
         self._answers: dict[Request, Answer] = {}
+        self._events: list[tuple[Request, Event]] = []
         self._concerned: list[Request] = []  # by the native calls of this step
         self._finished: Counter[str] = Counter()
         self._n_steps = self._n_read = self._n_cached = self._n_drawn = 0
@@ -132,6 +134,7 @@ class Worker:
         for request in [r for r in self._answers if r.ending is not None]:
             assert request.ending is not None
             self._finish(request, request.ending)
+        self._send_events()
 
     def forget(self) -> None:
         """Drop what is kept in memory of finished requests."""
@@ -143,6 +146,7 @@ class Worker:
         """End every request with ``error`` and free the context."""
         for request in list(self._answers):
             self._finish(request, "error", error)
+        self._send_events()
         if self._speculation is not None:
             self._speculation.close()
         self._runner.close()
@@ -158,6 +162,7 @@ class Worker:
         except Exception as error:
             logger.exception("a step failed; the requests that ran end with this error")
             self._fail(self._scheduler.running, error)
+        self._send_events()
 
     def step(self) -> None:
         """Schedule, run, sample, emit: at least one token for each request that has caught up."""
@@ -172,6 +177,20 @@ class Worker:
         for piece, row in zip(plan.slices, ends, strict=True):
             self._take(piece, row)
         self._decode_s += self._clock() - begin
+        self._send_events()
+
+    def _tell(self, request: Request, event: Event) -> None:
+        self._events.append((request, event))
+
+    def _send_events(self) -> None:
+        """Wake the consumers, whose work then overlaps with the next decode.
+
+        Earlier, each would take Python's lock as soon as a native call lets it go, and the step
+        would wait for all of them.
+        """
+        events, self._events = self._events, []
+        for request, event in events:
+            request.emit(event)
 
     def _propose(self) -> None:
         if self._speculation is not None:
@@ -183,12 +202,13 @@ class Worker:
     def _learn(self, plan: Plan, seconds: float) -> None:
         """What the step cost."""
         self._n_steps += bool(plan.slices)
-        n_drawing = sum(piece.draws for piece in plan.slices)
-        n_read = sum(len(piece.tokens) for piece in plan.slices if not piece.draws)
+        drawing = [len(piece.tokens) for piece in plan.slices if piece.draws]
+        n_drawn, n_drawing = sum(drawing), len(drawing)
+        n_read = plan.n_tokens - n_drawn
         self._n_read += n_read
         if n_drawing and not n_read:
-            self._costs.observe(plan.n_tokens, seconds)
-        if plan.n_tokens == n_drawing + n_read:  # nothing was guessed
+            self._costs.observe(n_drawn, seconds)
+        if n_drawn == n_drawing:  # nothing was guessed
             self._pace.observe(n_drawing, n_read, seconds)
 
     def _mark_started(self, plan: Plan) -> None:
@@ -220,7 +240,7 @@ class Worker:
     def _save(self, piece: Slice) -> None:
         tokens, state = tuple(piece.request.tokens[: piece.stop]), self._runner.state(piece.seq_id)
         if piece.request.keep_state:
-            piece.request.emit(StateEvent(tokens, state))
+            self._tell(piece.request, StateEvent(tokens, state))
         else:
             self.snapshots.add(Snapshot(tokens, piece.request.adapters, state))
 
@@ -255,7 +275,7 @@ class Worker:
         if request.first_token_at is None:
             request.first_token_at = self._clock()
             if request.prompt_logprobs:
-                request.emit(PromptEvent(tuple(request.found_prompt_logprobs)))
+                self._tell(request, PromptEvent(tuple(request.found_prompt_logprobs)))
         if request.n_left == 0:  # nothing was to be generated, only the prompt to be read
             self._finish(request, "length")
             return
@@ -277,7 +297,7 @@ class Worker:
             return
         event = answer.output.feed(token, logprob)
         if event is not None:
-            request.emit(event)
+            self._tell(request, event)
         if answer.output.stopping_word is not None or answer.sampler.finished:
             self._finish(request, "stop")
         elif request.n_left == 0 or len(request.tokens) >= self._runner.n_ctx:
@@ -302,12 +322,12 @@ class Worker:
         answer = self._answers.pop(request)
         answer.sampler.close()
         if (rest := answer.output.finish()) is not None:
-            request.emit(rest)
+            self._tell(request, rest)
         request.ending = reason
         self._finished[reason] += 1
         answer.on_end()
         logger.debug("request ends after %d drawn tokens: %s", request.n_generated, reason)
-        request.emit(self._finish_event(request, answer.output.stopping_word, reason, error))
+        self._tell(request, self._finish_event(request, answer.output.stopping_word, reason, error))
 
     def _finish_event(
         self,

@@ -15,10 +15,10 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llamaherd.errors import NativeLibraryError
 from llamaherd.native.logs import route_logs
@@ -91,6 +91,17 @@ def symbol(name: str) -> CFuncPtr:
     if found is None:
         raise NativeLibraryError(f"{loaded.path} (llama.cpp {loaded.version}) lacks {name}")
     return found
+
+
+def keeping_the_lock(name: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+    """A function of its own prototype that is called without letting go of Python's lock.
+
+    For those that return at once and are called often: whoever takes the lock meanwhile makes the
+    caller wait for more than the call itself.
+    """
+    address = ctypes.cast(symbol(name), ctypes.c_void_p).value
+    assert address is not None
+    return ctypes.PYFUNCTYPE(result, *arguments)(address)
 
 
 def find() -> Path:
