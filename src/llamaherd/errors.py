@@ -9,6 +9,7 @@ LlamaHerdError
 │   ├── OptionError             an option's value is of the wrong type or out of range (ValueError)
 │   ├── UnknownOptionError      no such option; names the nearest one (TypeError)
 │   ├── ContextLengthError      the prompt does not fit the context
+│   ├── InputLengthError        a text to embed or rank is longer than the model reads
 │   ├── UnsupportedError        this model cannot do that (for instance: no FIM tokens)
 │   ├── ChatTemplateError       the chat template refused the messages, or is itself broken
 │   ├── GrammarError            a grammar or schema that cannot be enforced
@@ -119,6 +120,23 @@ class ContextLengthError(RequestError, ValueError):
             f"the prompt has {prompt_tokens} tokens and the context holds {n_ctx}, of which at "
             "least one must be left for the answer: shorten the prompt, or load the model with a "
             "larger n_ctx"
+        )
+
+
+class InputLengthError(RequestError, ValueError):
+    """A text to embed or rank is longer than the model reads.
+
+    Attributes:
+        index: which of the texts.
+        n_tokens: its length, with the tokens that the model expects around it.
+        limit: the most that the model reads.
+    """
+
+    def __init__(self, index: int, n_tokens: int, limit: int) -> None:
+        self.index, self.n_tokens, self.limit = index, n_tokens, limit
+        super().__init__(
+            f"text {index} has {n_tokens} tokens and the model reads at most {limit}: shorten it, "
+            "or pass truncate=True to have its end left out"
         )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import numpy as np
 
 from llamaherd.adapters import DEFAULT, Adapters
 from llamaherd.ambient import Ambient
@@ -20,6 +23,7 @@ from llamaherd.completion import (
     Echo,
 )
 from llamaherd.constrain import Constrainer
+from llamaherd.embed import Embedded, Embeddings, Pending, Text, Vector
 from llamaherd.engine import (
     Ask,
     DraftModel,
@@ -38,21 +42,42 @@ from llamaherd.params import (
     ChatParams,
     CompletionParams,
     ContextParams,
+    EmbeddingParams,
+    EmbeddingResponseParams,
     ModelParams,
+    RerankParams,
     ResponseParams,
     SamplingParams,
     split_options,
 )
 from llamaherd.prompt_cache import PromptCache
 from llamaherd.prompts import Messages, Prompt, Prompts, as_list
-from llamaherd.responses import JSON, ChatShape, Envelope, TextShape
+from llamaherd.responses import (
+    JSON,
+    ChatShape,
+    Envelope,
+    TextShape,
+    embeddings,
+    ranking,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from llamaherd.engine.sampler import LogitsProcessor
-    from llamaherd.options import ChatOptions, CompletionOptions, LoadOptions, SamplingOptions
+    from llamaherd.options import (
+        ChatOptions,
+        CompletionOptions,
+        EmbeddingOptions,
+        EmbeddingResponseOptions,
+        LoadOptions,
+        RerankOptions,
+        SamplingOptions,
+    )
 
+TextOrTexts = Text | Iterable[Text]
+Vectors = Vector | list[Vector]
+"""One array; a list of them for several texts with a vector for each token."""
 _R = TypeVar("_R", bound=ResponseParams)
 
 
@@ -125,6 +150,9 @@ class Llama:
             free = functools.partial(_free, self._adapters, self.model)
             proposer = _proposer(draft_model, self.model, context_params)
             self._engine = Engine(self.model, context_params, proposer=proposer, on_close=free)
+            self._embeddings = Embeddings(
+                self.model, context_params, adapters=self._adapters.default
+            )
         except BaseException:
             _free(self._adapters, self.model)
             raise
@@ -343,6 +371,86 @@ class Llama:
         """End every request now; each returns what it has, with finish reason ``cancelled``."""
         self._engine.cancel_all()
 
+    # -- embeddings ---------------------------------------------------------------------------
+
+    def embed(self, input: TextOrTexts, **options: Unpack[EmbeddingOptions]) -> Vectors:  # noqa: A002
+        """The vector of a text, or those of many; texts of all callers are read together.
+
+        Args:
+            input: a text or its token ids, or several of them.
+            options: fields of :class:`EmbeddingParams`.
+
+        Returns:
+            float32: for one text shape (n_embd,), for n texts (n, n_embd). With pooling "none"
+            a text has shape (n_tokens, n_embd) and several texts come as a list.
+
+        Raises:
+            InputLengthError: a text is longer than the model reads; names its index.
+            OptionError: no text, an empty one, or ids that the vocabulary does not have.
+            UnsupportedError: a reranker or encoder-decoder, which gives no embeddings.
+        """
+        return _as_given(self._start_embedding(input, options).wait())
+
+    async def aembed(self, input: TextOrTexts, **options: Unpack[EmbeddingOptions]) -> Vectors:  # noqa: A002
+        """:meth:`embed` for coroutines."""
+        pending = await asyncio.to_thread(self._start_embedding, input, options)
+        return _as_given(await pending.arrive())
+
+    def create_embedding(
+        self,
+        input: TextOrTexts,  # noqa: A002
+        **options: Unpack[EmbeddingResponseOptions],
+    ) -> JSON:
+        """:meth:`embed` in the shape of OpenAI's embeddings API.
+
+        Args:
+            input: a text or its token ids, or several of them.
+            options: fields of :class:`EmbeddingResponseParams`.
+
+        Raises:
+            RequestError: as :meth:`embed`.
+        """
+        params = self._embedding_params(options)
+        return self._embedding_response(self._embeddings.embed(input, params).wait(), params)
+
+    async def acreate_embedding(
+        self,
+        input: TextOrTexts,  # noqa: A002
+        **options: Unpack[EmbeddingResponseOptions],
+    ) -> JSON:
+        """:meth:`create_embedding` for coroutines."""
+        params = self._embedding_params(options)
+        pending = await asyncio.to_thread(self._embeddings.embed, input, params)
+        return self._embedding_response(await pending.arrive(), params)
+
+    def rerank(
+        self, query: str, documents: Iterable[str], **options: Unpack[RerankOptions]
+    ) -> JSON:
+        """Sort documents by how well they fit a query, in the shape that llama-server gives.
+
+        Args:
+            options: fields of :class:`RerankParams`.
+
+        Returns:
+            ``results``, best first, each with ``index`` and ``relevance_score`` as the model gives
+            it; ``usage`` counts the tokens read.
+
+        Raises:
+            UnsupportedError: no reranker, and ``method`` is not "cosine".
+            RequestError: as :meth:`embed`.
+        """
+        texts, params = list(documents), self._rerank_params(options)
+        scores = self._embeddings.rank(query, texts, params).wait()
+        return ranking(scores, texts, params.model or self.model_path, params)
+
+    async def arerank(
+        self, query: str, documents: Iterable[str], **options: Unpack[RerankOptions]
+    ) -> JSON:
+        """:meth:`rerank` for coroutines."""
+        texts, params = list(documents), self._rerank_params(options)
+        pending = await asyncio.to_thread(self._embeddings.rank, query, texts, params)
+        return ranking(await pending.arrive(), texts, params.model or self.model_path, params)
+
     # -- tokens -------------------------------------------------------------------------------
 
     def tokenize(self, text: str | bytes, add_bos: bool = True, special: bool = False) -> list[int]:
@@ -397,6 +505,8 @@ class Llama:
         """Cancel what runs, stop the engine and free all native memory. May be called twice."""
         if hasattr(self, "_engine"):
             self._engine.close()
+        if hasattr(self, "_embeddings"):
+            self._embeddings.close()
 
     def __enter__(self) -> Llama:
         return self
@@ -406,6 +516,25 @@ class Llama:
 
     def __del__(self) -> None:
         self.close()
+
+    # -- one call of embed or rerank ----------------------------------------------------------
+
+    def _start_embedding(self, given: TextOrTexts, options: Mapping[str, Any]) -> Pending[Embedded]:
+        (own,) = split_options(options, EmbeddingParams, also=("input",))
+        return self._embeddings.embed(given, EmbeddingParams(**own))
+
+    @staticmethod
+    def _embedding_params(options: Mapping[str, Any]) -> EmbeddingResponseParams:
+        (own,) = split_options(options, EmbeddingResponseParams, also=("input",))
+        return EmbeddingResponseParams(**own)
+
+    @staticmethod
+    def _rerank_params(options: Mapping[str, Any]) -> RerankParams:
+        (own,) = split_options(options, RerankParams, also=("query", "documents"))
+        return RerankParams(**own)
+
+    def _embedding_response(self, embedded: Embedded, params: EmbeddingResponseParams) -> JSON:
+        return embeddings(embedded, params.model or self.model_path, params.encoding_format)
 
     # -- one request --------------------------------------------------------------------------
 
@@ -572,6 +701,14 @@ def _proposer(
 def _free(adapters: Adapters, model: Model) -> None:
     adapters.close()
     model.close()
+
+
+def _as_given(embedded: Embedded) -> Vectors:
+    """One vector for one text; several in one array, unless their shapes differ."""
+    vectors = embedded.vectors
+    if embedded.is_single:
+        return vectors[0]
+    return vectors if vectors[0].ndim > 1 else np.stack(vectors)
 
 
 def _seconds(ms: float | None) -> float | None:

@@ -123,3 +123,34 @@ class ChatOptions(SamplingOptions, total=False):
     logprobs: bool | None
     top_logprobs: int | None
     chat_template_kwargs: dict[str, Any]
+
+
+class EmbeddingOptions(TypedDict, total=False):
+    """Options of embed."""
+
+    pooling: str | None
+    normalize: bool
+    truncate: bool
+    dimensions: int | None
+
+
+class EmbeddingResponseOptions(TypedDict, total=False):
+    """Options of create_embedding."""
+
+    pooling: str | None
+    normalize: bool
+    truncate: bool
+    dimensions: int | None
+    model: str | None
+    encoding_format: str
+
+
+class RerankOptions(TypedDict, total=False):
+    """Options of rerank."""
+
+    method: str
+    pooling: str | None
+    top_n: int | None
+    return_documents: bool
+    truncate: bool
+    model: str | None

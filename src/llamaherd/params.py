@@ -2,8 +2,9 @@
 
 Frozen dataclasses: :class:`ModelParams` (how weights are loaded), :class:`ContextParams` (the
 memory they run in), :class:`SamplingParams` (how one answer is drawn), :class:`CompletionParams`
-and :class:`ChatParams` (what else a call may say). Values are checked when the object is made, so
-that native code never sees an unchecked one.
+and :class:`ChatParams` (what else a call may say), :class:`EmbeddingParams` and
+:class:`RerankParams` (how texts are read). Values are checked when the object is made, so that
+native code never sees an unchecked one.
 Ranges follow llama.h and llama-server's documentation of the same names.
 """
 
@@ -192,6 +193,8 @@ def range_text(spec: Field[Any]) -> str:
 
 CACHE_TYPES = ("f32", "f16", "bf16", "q8_0", "q5_1", "q5_0", "q4_1", "q4_0", "iq4_nl")
 SPLIT_MODES = ("none", "layer", "row", "tensor")
+POOLINGS = ("none", "mean", "cls", "last", "rank")
+"""How the vectors of tokens become one, in the order of llama.h: ``enum llama_pooling_type``."""
 LOAD_MODES = ("auto", "none", "mmap", "mlock", "mmap_mlock", "direct_io")
 
 
@@ -492,3 +495,62 @@ class ChatParams(ResponseParams):
         super().__post_init__()
         if self.top_logprobs is not None and not self.logprobs:
             raise OptionError("top_logprobs", self.top_logprobs, "logprobs=True beside it")
+
+
+@dataclass(frozen=True)
+class EmbeddingParams(Params):
+    """What a call of ``embed`` may say."""
+
+    pooling: str | None = option(
+        None,
+        "how the vectors of tokens become one; none: they stay, rank: scores of a classifier; "
+        "None: as the model's file says, else mean",
+        choices=POOLINGS,
+    )
+    normalize: bool = option(True, "scale each vector to length 1; scores stay as they are")
+    truncate: bool = option(False, "cut texts that are too long, instead of an error")
+    dimensions: int | None = option(
+        None, "keep only so many numbers of each vector, for models trained for it", ge=1
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pooling == "rank" and self.dimensions is not None:
+            raise OptionError("dimensions", self.dimensions, "None beside pooling='rank'")
+
+
+@dataclass(frozen=True)
+class EmbeddingResponseParams(EmbeddingParams):
+    """What a call of ``create_embedding`` may say."""
+
+    model: str | None = option(None, "name to give in the response; None: the model's path")
+    encoding_format: str = option(
+        "float",
+        "base64: little-endian 32-bit floats, as OpenAI writes them",
+        choices=("float", "base64"),
+    )
+
+
+@dataclass(frozen=True)
+class RerankParams(Params):
+    """What a call of ``rerank`` may say."""
+
+    method: str = option(
+        "rank",
+        "rank: by a model made to score pairs; cosine: by the angle between embeddings, any model",
+        choices=("rank", "cosine"),
+    )
+    pooling: str | None = option(
+        None,
+        "of the embeddings with method 'cosine'; None: as the model's file says, else mean",
+        choices=("mean", "cls", "last"),
+    )
+    top_n: int | None = option(None, "give only so many of the best; None: all", ge=1)
+    return_documents: bool = option(False, "give each document's text beside its score")
+    truncate: bool = option(False, "cut documents that are too long, instead of an error")
+    model: str | None = option(None, "name to give in the response; None: the model's path")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pooling is not None and self.method != "cosine":
+            raise OptionError("pooling", self.pooling, "method='cosine' beside it")

@@ -1,17 +1,20 @@
 """OpenAI-shaped dictionaries from token events. Pure.
 
 Shapes: OpenAI's API reference for (chat) completions, legacy log-probabilities included;
-``timings`` as llama-server writes it.
+``timings`` as llama-server writes it; rankings as Jina and llama-server do.
 """
 
 from __future__ import annotations
 
+import base64
 import codecs
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llamaherd.embed import Embedded, Scores, Vector
 from llamaherd.engine import FinishEvent, TokenLogprob
+from llamaherd.params import RerankParams
 
 JSON = dict[str, Any]
 
@@ -185,3 +188,43 @@ def _chat_logprob(token: int, logprob: float, token_bytes: TokenText) -> JSON:
 
 def _readable(data: bytes) -> str:
     return data.decode("utf-8", "replace")
+
+
+def embeddings(embedded: Embedded, model: str, encoding: str) -> JSON:
+    """OpenAI's list of embeddings.
+
+    Args:
+        encoding: "float" for lists of numbers, "base64" for their 32-bit little-endian bytes.
+    """
+    encode = _base64 if encoding == "base64" else _numbers
+    data = [
+        {"object": "embedding", "index": index, "embedding": encode(vector)}
+        for index, vector in enumerate(embedded.vectors)
+    ]
+    counts = _read_only_usage(embedded.n_tokens)
+    return {"object": "list", "data": data, "model": model, "usage": counts}
+
+
+def _numbers(vector: Vector) -> Any:
+    return vector.tolist()
+
+
+def _base64(vector: Vector) -> str:
+    return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+
+
+def ranking(scores: Scores, documents: Sequence[str], model: str, params: RerankParams) -> JSON:
+    """Jina's and llama-server's list of results, best first; ties keep their order."""
+    order = sorted(range(len(scores.values)), key=lambda at: -scores.values[at])
+    results: list[JSON] = [
+        {"index": at, "relevance_score": scores.values[at]} for at in order[: params.top_n]
+    ]
+    if params.return_documents:
+        for result in results:
+            result["document"] = {"text": documents[result["index"]]}
+    counts = _read_only_usage(scores.n_tokens)
+    return {"object": "list", "results": results, "model": model, "usage": counts}
+
+
+def _read_only_usage(n_tokens: int) -> JSON:
+    return {"prompt_tokens": n_tokens, "total_tokens": n_tokens}

@@ -82,6 +82,14 @@ WITHOUT_ATTENTION = _names(
 )
 """May have 0 heads, or not say how many."""
 
+WITHOUT_MEMORY = _names(
+    """
+    bert dream eurobert gemma-embedding jina-bert-v2 jina-bert-v3 llada llada-moe modern-bert
+    neo-bert nomic-bert nomic-bert-moe rnd1 wavtokenizer-dec
+    """
+)
+"""llama_model::create_memory makes none: they read a text whole, every token seeing all others."""
+
 DIVIDES_BY_HEADS = _names(
     """
     deepseek2 gemma2 gemma3 modern-bert olmo2 phimoe

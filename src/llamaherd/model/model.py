@@ -11,7 +11,7 @@ from typing import Any
 
 from llamaherd.errors import ContextCreateError, ModelLoadError, OptionError, UnsupportedError
 from llamaherd.model.fingerprint import fingerprint
-from llamaherd.model.gguf import check_adapter, check_model
+from llamaherd.model.gguf import GGUFFile, check_adapter, check_model
 from llamaherd.model.memory import default_n_ctx, physical_cores
 from llamaherd.model.native_params import NativeModelParams, native_context_params
 from llamaherd.model.progress import progress_bar
@@ -22,7 +22,7 @@ from llamaherd.native import logs
 from llamaherd.native.callbacks import Callback
 from llamaherd.native.handles import AdapterHandle, ContextHandle, ModelHandle, text_buffer
 from llamaherd.native.library import library
-from llamaherd.params import ContextParams, ModelParams
+from llamaherd.params import POOLINGS, ContextParams, ModelParams
 
 TEMPLATE_KEY = "tokenizer.chat_template"
 
@@ -56,6 +56,9 @@ class Model:
         ModelLoadError: the file is missing, damaged, or nothing llama.cpp can run.
         OptionError: an option that this machine or library does not have.
         NativeLibraryError: there is no usable llama.cpp.
+
+    Attributes:
+        has_classifier: whether it scores what it reads (rerankers, classifiers).
     """
 
     def __init__(
@@ -67,7 +70,8 @@ class Model:
     ) -> None:
         self.path: Path = model_file(model)
         self.params = params or ModelParams()
-        _check_files(self.path, self.params)
+        parts = _check_files(self.path, self.params)
+        self.has_classifier = any(t.name.startswith("cls.") for p in parts for t in p.tensors)
         if progress is not None:
             self.handle = _load(self.path, self.params, progress)
         else:
@@ -148,6 +152,11 @@ class Model:
         return int(c.llama_model_n_embd(self.handle.pointer))
 
     @property
+    def n_embd_out(self) -> int:
+        """Width of an embedding; differs from the hidden state's in few models."""
+        return int(c.llama_model_n_embd_out(self.handle.pointer))
+
+    @property
     def n_layer(self) -> int:
         """Number of layers."""
         return int(c.llama_model_n_layer(self.handle.pointer))
@@ -173,6 +182,12 @@ class Model:
             elif key.startswith(TEMPLATE_KEY + "."):
                 found[key[len(TEMPLATE_KEY) + 1 :]] = source
         return found
+
+    @property
+    def pooling(self) -> str | None:
+        """How the file says that tokens become one embedding; None if it does not say."""
+        kind = self.metadata.get(f"{self.architecture}.pooling_type", "")
+        return POOLINGS[int(kind)] if kind.isdigit() and int(kind) < len(POOLINGS) else None
 
     @property
     def sampling_defaults(self) -> dict[str, Any]:
@@ -218,29 +233,62 @@ class Model:
             ContextCreateError: too little memory or options that do not go together.
             UnsupportedError: the model was loaded without its weights.
         """
-        if self.params.vocab_only:
-            raise UnsupportedError(
-                f"{self.path.name} was loaded with vocab_only=True: it has no weights to run"
-            )
         n_ctx = self.n_ctx_for(params)
         native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
         native.n_seq_max = n_seq or params.n_parallel
         native.n_outputs_max = n_outputs_max
+        return self._context(native)
+
+    def new_embedding_context(
+        self,
+        params: ContextParams,
+        pooling: str,
+        *,
+        n_ctx: int,
+        n_batch: int,
+        n_seq: int,
+        eval_callback: Any = None,
+    ) -> ContextHandle:
+        """A context that gives embeddings instead of logits, owned by the caller.
+
+        Args:
+            pooling: one of :data:`~llamaherd.params.POOLINGS`.
+            n_ctx: tokens that its memory holds, where the model has one.
+            n_batch: most tokens a call, all computed at once: pooling does not reach further.
+            n_seq: most texts a call.
+            eval_callback: a ``ggml_backend_sched_eval_callback`` that outlives the context.
+
+        Raises:
+            ContextCreateError, UnsupportedError: as :meth:`new_context`.
+        """
+        native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
+        native.embeddings = True
+        native.pooling_type = getattr(c, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
+        native.n_seq_max, native.n_batch, native.n_ubatch = n_seq, n_batch, n_batch
+        if eval_callback is not None:
+            native.cb_eval = eval_callback
+        return self._context(native)
+
+    def _context(self, native: Any) -> ContextHandle:
+        if self.params.vocab_only:
+            raise UnsupportedError(
+                f"{self.path.name} was loaded with vocab_only=True: it has no weights to run"
+            )
         logs.forget_recent()
         try:
             return ContextHandle(self.handle, native)
         except MemoryError:
             said = logs.recent_complaints() or "llama.cpp gave no reason"
             raise ContextCreateError(
-                f"no context of {n_ctx} tokens for {self.path.name}: {said}. "
+                f"no context of {native.n_ctx} tokens for {self.path.name}: {said}. "
                 "Try a smaller n_ctx, or a smaller cache with type_k and type_v"
             ) from None
 
 
-def _check_files(path: Path, params: ModelParams) -> None:
+def _check_files(path: Path, params: ModelParams) -> tuple[GGUFFile, ...]:
     """Look for what native code would not survive, in the file and in what overrides it."""
     try:
-        check_model(path, params.kv_overrides)
+        return check_model(path, params.kv_overrides)
     except ModelLoadError as error:
         if params.kv_overrides:
             check_model(path)  # raises if the file is to blame

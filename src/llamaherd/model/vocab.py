@@ -112,6 +112,11 @@ class Vocab:
         """Whether ``add_special`` puts an end-of-sequence token last."""
         return bool(self._call(c.llama_vocab_get_add_eos))
 
+    @property
+    def adds_sep(self) -> bool:
+        """Whether ``add_special`` puts a separator last, as BERT's vocabularies do."""
+        return bool(self._call(c.llama_vocab_get_add_sep))
+
     def is_control(self, token: int) -> bool:
         """Whether the token steers the model and is not text."""
         return bool(self._text_call(c.llama_vocab_is_control, self.checked(token)))
