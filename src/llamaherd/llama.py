@@ -439,17 +439,17 @@ class Llama:
             UnsupportedError: no reranker, and ``method`` is not "cosine".
             RequestError: as :meth:`embed`.
         """
-        texts, params = list(documents), self._rerank_params(options)
-        scores = self._embeddings.rank(query, texts, params).wait()
-        return ranking(scores, texts, params.model or self.model_path, params)
+        params = self._rerank_params(options)
+        scores = self._embeddings.rank(query, documents, params).wait()
+        return ranking(scores, params.model or self.model_path, params)
 
     async def arerank(
         self, query: str, documents: Iterable[str], **options: Unpack[RerankOptions]
     ) -> JSON:
         """:meth:`rerank` for coroutines."""
-        texts, params = list(documents), self._rerank_params(options)
-        pending = await asyncio.to_thread(self._embeddings.rank, query, texts, params)
-        return ranking(await pending.arrive(), texts, params.model or self.model_path, params)
+        params = self._rerank_params(options)
+        pending = await asyncio.to_thread(self._embeddings.rank, query, documents, params)
+        return ranking(await pending.arrive(), params.model or self.model_path, params)
 
     # -- tokens -------------------------------------------------------------------------------
 

@@ -213,7 +213,7 @@ def _base64(vector: Vector) -> str:
     return base64.b64encode(vector.astype("<f4").tobytes()).decode()
 
 
-def ranking(scores: Scores, documents: Sequence[str], model: str, params: RerankParams) -> JSON:
+def ranking(scores: Scores, model: str, params: RerankParams) -> JSON:
     """Jina's and llama-server's list of results, best first; ties keep their order."""
     order = sorted(range(len(scores.values)), key=lambda at: -scores.values[at])
     results: list[JSON] = [
@@ -221,7 +221,7 @@ def ranking(scores: Scores, documents: Sequence[str], model: str, params: Rerank
     ]
     if params.return_documents:
         for result in results:
-            result["document"] = {"text": documents[result["index"]]}
+            result["document"] = {"text": scores.documents[result["index"]]}
     counts = _read_only_usage(scores.n_tokens)
     return {"object": "list", "results": results, "model": model, "usage": counts}
 

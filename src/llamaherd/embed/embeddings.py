@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from llamaherd.embed.embedder import Embedder
-from llamaherd.embed.inputs import Text, text_tokens, texts_of
+from llamaherd.embed.inputs import Text, check_text, text_tokens, texts_of
 from llamaherd.embed.pairs import pair_tokens
 from llamaherd.embed.pooling import Vector, normalized, shortened
 from llamaherd.embed.runner import Adapters
@@ -47,6 +47,7 @@ class Scores:
         n_tokens: read for them, together.
     """
 
+    documents: list[str]
     values: list[float]
     n_tokens: int
 
@@ -103,20 +104,31 @@ class Embeddings:
         Raises:
             As :meth:`embed`.
         """
-        texts, is_single = texts_of(documents, "documents")
-        if is_single:
-            raise OptionError("documents", documents, "a list of texts")
-        if params.method == "cosine":
-            return self._rank_by_angle(query, texts, params)
-        self._check_ranks()
-        limit = self.embedder.n_longest
-        tokens = pair_tokens(self._model, query, texts, limit, truncate=params.truncate)
-        finish = functools.partial(_first_scores, sum(map(len, tokens)))
-        return Pending(self.embedder.submit(tokens, "rank"), finish)
+        texts = _documents(query, documents)
+        by_angle = params.method == "cosine"
+        tokens, pooling = (self._apart if by_angle else self._pairs)(query, texts, params)
+        finish = functools.partial(
+            _scores, _cosines if by_angle else _first_outputs, texts, sum(map(len, tokens))
+        )
+        return Pending(self.embedder.submit(tokens, pooling), finish)
 
-    def _rank_by_angle(
-        self, query: str, documents: Sequence[Text], params: RerankParams
-    ) -> Pending[Scores]:
+    def _pairs(
+        self, query: str, documents: list[str], params: RerankParams
+    ) -> tuple[list[list[int]], str]:
+        """Token ids of the query with each document, and the pooling."""
+        if not self._model.has_classifier:
+            raise UnsupportedError(
+                f"{self._model.path.name} is not made to score pairs of texts: load a reranker, or "
+                "pass method='cosine' to compare embeddings"
+            )
+        limit = self.embedder.n_longest
+        tokens = pair_tokens(self._model, query, documents, limit, truncate=params.truncate)
+        return tokens, "rank"
+
+    def _apart(
+        self, query: str, documents: list[str], params: RerankParams
+    ) -> tuple[list[list[int]], str]:
+        """Token ids of the query and of each document, and the pooling."""
         pooling = self._pooling(params.pooling)
         if pooling == "none":
             raise UnsupportedError(
@@ -124,10 +136,7 @@ class Embeddings:
             )
         vocab, limit = self._model.vocab, self.embedder.n_longest
         asked = text_tokens(vocab, [query], limit, truncate=False, name="query")
-        tokens = text_tokens(vocab, documents, limit, truncate=params.truncate, name="documents")
-        tokens = [*asked, *tokens]
-        finish = functools.partial(_cosines, sum(map(len, tokens)))
-        return Pending(self.embedder.submit(tokens, pooling), finish)
+        return [*asked, *text_tokens(vocab, documents, limit, truncate=params.truncate)], pooling
 
     def _pooling(self, asked: str | None) -> str:
         model = self._model
@@ -140,13 +149,6 @@ class Embeddings:
         if chosen == "rank" and not model.has_classifier:
             raise UnsupportedError(f"{model.path.name} has no classifier to score texts with")
         return chosen
-
-    def _check_ranks(self) -> None:
-        if not self._model.has_classifier:
-            raise UnsupportedError(
-                f"{self._model.path.name} is not made to score pairs of texts: load a reranker, or "
-                "pass method='cosine' to compare embeddings"
-            )
 
     def _check_dimensions(self, n: int | None) -> None:
         if n is not None and n > self._model.n_embd_out:
@@ -169,11 +171,30 @@ def _finished(vectors: Vector, params: EmbeddingParams) -> Vector:
     return normalized(vectors) if params.normalize else vectors
 
 
-def _first_scores(n_tokens: int, scores: list[Vector]) -> Scores:
+def _documents(query: str, given: Iterable[str]) -> list[str]:
+    """The documents as a list of texts, none empty, nor the query."""
+    check_text(query, "query")
+    documents, is_single = texts_of(given, "documents")
+    if is_single:
+        raise OptionError("documents", given, "a list of texts")
+    return [check_text(text, f"documents[{at}]") for at, text in enumerate(documents)]
+
+
+def _scores(
+    score: Callable[[list[Vector]], list[float]],
+    documents: list[str],
+    n_tokens: int,
+    vectors: list[Vector],
+) -> Scores:
+    return Scores(documents, score(vectors), n_tokens)
+
+
+def _first_outputs(outputs: list[Vector]) -> list[float]:
     """A classifier with several outputs says first how well the texts fit."""
-    return Scores([float(score[0]) for score in scores], n_tokens)
+    return [float(output[0]) for output in outputs]
 
 
-def _cosines(n_tokens: int, vectors: list[Vector]) -> Scores:
+def _cosines(vectors: list[Vector]) -> list[float]:
+    """Of the first vector with each of the others."""
     query, *documents = normalized(np.stack(vectors))
-    return Scores([float(query @ document) for document in documents], n_tokens)
+    return [float(query @ document) for document in documents]

@@ -70,7 +70,8 @@ def _tokens(vocab: Vocab, text: Text, name: str) -> tuple[list[int], int]:
     return tokens, n_end
 
 
-def check_text(text: object, name: str) -> None:
-    """Refuse what is no text or has nothing in it."""
+def check_text(text: object, name: str) -> str:
+    """``text``, unless it is no text or has nothing in it."""
     if not isinstance(text, str) or not text:
         raise OptionError(name, text, "a text that is not empty")
+    return text

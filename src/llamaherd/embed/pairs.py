@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from llamaherd.embed.inputs import check_text
 from llamaherd.errors import InputLengthError
 from llamaherd.model import Model, Vocab
 
@@ -28,16 +27,13 @@ def pair_tokens(
         truncate: cut documents that make it longer.
 
     Raises:
-        OptionError: an empty text.
         InputLengthError: a longer pair; with ``truncate``, one whose query alone is too long.
     """
-    check_text(query, "query")
     template = model.chat_templates.get("rerank")
     vocab = model.vocab
     pair = _by_template(vocab, template, query) if template else _by_marks(vocab, query)
     found = []
     for index, document in enumerate(documents):
-        check_text(document, f"documents[{index}]")
         tokens = pair(document)
         if len(tokens) > limit and truncate:
             tokens = _shortened(vocab, pair, document, limit)

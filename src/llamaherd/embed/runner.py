@@ -55,12 +55,12 @@ class EmbeddingRunner:
         self.pooling = pooling
         self._resources = ExitStack()
         self._abort = AbortFlag()
-        reads_pieces = can_read_pieces(model)
+        self._reads_pieces = can_read_pieces(model)
         self.n_batch = min(params.n_ubatch, params.n_batch, most_tokens(model, params))
         self.n_longest = _rounded_up(max(n_longest, self.n_batch))
-        self.n_piece = self.n_batch if reads_pieces else self.n_longest
+        self.n_piece = self.n_batch if self._reads_pieces else self.n_longest
         self.n_seq = 1 if _one_at_a_time(model) else min(N_SEQ_MAX, self.n_batch)
-        self._head_skipper = head_skipper() if reads_pieces else None
+        self._head_skipper = head_skipper() if self._reads_pieces else None
         for adapter, _ in adapters:
             adapter.hold()  # the context points into them
             self._resources.callback(adapter.release)
@@ -90,7 +90,8 @@ class EmbeddingRunner:
         width = c.llama_model_n_cls_out if is_rank else c.llama_model_n_embd_out
         self._n_out = int(width(handle))
         self._memory = c.llama_get_memory(pointer)
-        self._read = c.llama_decode if self._memory else c.llama_encode
+        encodes = not self._memory or c.llama_model_has_encoder(handle)
+        self._read = c.llama_encode if encodes else c.llama_decode
         self._batch = _Batch(self.n_piece)
         callback = ctypes.cast(self._abort.address, c.ggml_abort_callback)
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
@@ -113,8 +114,8 @@ class EmbeddingRunner:
         """
         if slices[0].start == 0:
             self._forget()
-        elif not self._memory:
-            raise DecodeError(0, "a model without memory cannot read a text in pieces")
+        elif not self._reads_pieces:
+            raise DecodeError(0, "this model cannot read a text in pieces")
         self._batch.fill(slices)
         logs.forget_recent()
         code = self._read(self._context.pointer, self._batch.native)
