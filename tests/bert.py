@@ -182,5 +182,6 @@ def read_safetensors(path: Path) -> Weights:
 
 def _tensor(entry: Mapping[str, Any], data: bytes, start: int) -> npt.NDArray[np.float32]:
     count = int(np.prod(entry["shape"]))
-    found = np.frombuffer(data, "<f4", count, start + entry["data_offsets"][0])
-    return found.reshape(entry["shape"])
+    begin, shape = start + entry["data_offsets"][0], tuple(entry["shape"])
+    found: npt.NDArray[np.float32] = np.frombuffer(data, "<f4", count, begin).reshape(shape)
+    return found

@@ -23,7 +23,7 @@ from llamaherd.completion import (
     Echo,
 )
 from llamaherd.constrain import Constrainer
-from llamaherd.embed import Embedded, Embeddings, Pending, Text, Vector
+from llamaherd.embed import Embedded, Embeddings, Pending, Text
 from llamaherd.engine import (
     Ask,
     DraftModel,
@@ -76,8 +76,8 @@ if TYPE_CHECKING:
     )
 
 TextOrTexts = Text | Iterable[Text]
-Vectors = Vector | list[Vector]
-"""One array; a list of them for several texts with a vector for each token."""
+Vectors = Any
+"""A float32 array; a list of arrays for several texts with a vector for each token."""
 _R = TypeVar("_R", bound=ResponseParams)
 
 

@@ -182,11 +182,15 @@ def test_a_cancelled_coroutine_leaves_the_rest_unread(herd: Llama) -> None:
 def test_generating_and_embedding_do_not_disturb_each_other(herd: Llama) -> None:
     alone = herd.embed(TEXTS)
     options: dict[str, Any] = {"max_tokens": 40, "temperature": 0, "ignore_eos": True}
-    text = herd("one two three", **options)["choices"][0]["text"]
+
+    def answer_text() -> Any:
+        return herd("one two three", **options)["choices"][0]["text"]
+
+    text = answer_text()
     with ThreadPoolExecutor(2) as callers:
-        answer = callers.submit(herd, "one two three", **options)
+        answer = callers.submit(answer_text)
         together = callers.submit(herd.embed, TEXTS)
-        assert answer.result()["choices"][0]["text"] == text
+        assert answer.result() == text
         np.testing.assert_array_equal(together.result(), alone)
 
 

@@ -88,14 +88,23 @@ def test_a_text_longer_than_a_batch_is_read_whole_where_it_must_be() -> None:
     assert [len(piece.tokens) for piece in batch] == [50]
 
 
+def test_it_knows_whether_memory_holds_the_beginning_of_a_text() -> None:
+    packer: Packer[Call] = Packer()
+    packer.add(_call([25]))
+    states = [packer.is_inside_text]
+    for _ in range(3):
+        packer.next_batch(10, 10, 4)
+        states.append(packer.is_inside_text)
+    assert states == [False, True, True, False]
+
+
 def test_a_dropped_call_is_forgotten_and_others_are_not() -> None:
     packer: Packer[Call] = Packer()
     long, other = _call([25, 5]), _call([5])
     packer.add(long)
     packer.add(other)
     packer.next_batch(10, 10, 4)
-    assert packer.is_inside_text
+    assert packer.calls[0] is long
     packer.drop(long)
     assert packer.calls == [other]
-    assert not packer.is_inside_text
     assert [piece.call for batch in _batches(packer, 10, 10, 4) for piece in batch] == [other]

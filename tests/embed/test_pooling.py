@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from llamaherd.embed.pooling import combine, normalized, shortened
+from llamaherd.embed.pooling import Vector, combine, normalized, shortened
 
-TOKENS = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
+Pool = Callable[[Vector], Vector]
+TOKENS: Vector = np.random.default_rng(0).normal(size=(10, 4)).astype(np.float32)
 PIECES = [TOKENS[:6], TOKENS[6:]]
-POOLED = {
+POOLED: dict[str, Pool] = {
     "mean": lambda rows: rows.mean(axis=0),
     "cls": lambda rows: rows[0],
     "last": lambda rows: rows[-1],
@@ -27,8 +30,9 @@ def test_pieces_give_what_the_whole_gives(pooling: str) -> None:
 
 def test_rows_become_of_length_one_and_zeros_stay() -> None:
     rows = np.array([[3, 4], [0, 0]], dtype=np.float32)
-    np.testing.assert_allclose(normalized(rows), [[0.6, 0.8], [0, 0]])
-    np.testing.assert_allclose(normalized(rows[0]), [0.6, 0.8])
+    expected = np.array([[0.6, 0.8], [0, 0]], dtype=np.float32)
+    np.testing.assert_allclose(normalized(rows), expected)
+    np.testing.assert_allclose(normalized(rows[0]), expected[0])
 
 
 def test_shortening_keeps_the_beginning_of_each_row() -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 
 class Call:
@@ -33,7 +34,8 @@ class Call:
 C = TypeVar("C", bound=Call)
 
 
-class Slice(NamedTuple, Generic[C]):
+@dataclass(frozen=True)
+class Slice(Generic[C]):
     """Tokens ``[start, stop)`` of the text at ``index`` of a call."""
 
     call: C
@@ -122,7 +124,7 @@ class Packer(Generic[C]):
         return piece
 
     def _next_piece(self, read: Slice[C], n_tokens: int) -> Slice[C]:
-        call, index, _, start = read
-        piece = Slice(call, index, start, min(start + n_tokens, len(call.texts[index])))
+        end = min(read.stop + n_tokens, len(read.call.texts[read.index]))
+        piece = Slice(read.call, read.index, read.stop, end)
         self._unfinished = None if piece.is_last else piece
         return piece

@@ -33,9 +33,11 @@ def combine(pooling: str, pieces: Sequence[Vector], lengths: Sequence[int]) -> V
 def normalized(vectors: Vector) -> Vector:
     """Rows of length 1, whatever the number of axes; rows of zeros stay."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    found: Vector = np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return found
 
 
 def shortened(vectors: Vector, n_dimensions: int) -> Vector:
     """The first numbers of each row, for models trained to be cut (Matryoshka)."""
-    return vectors[..., :n_dimensions]
+    kept: Vector = vectors[..., :n_dimensions]
+    return kept
