@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,8 +29,8 @@ from llamaherd.params import ContextParams
 
 N_SEQ_MAX = 256  # LLAMA_MAX_SEQ in llama.cpp's llama-cparams.h
 N_CTX_STEP = 256  # llama.cpp rounds contexts up to it
-Adapters = Sequence[tuple[AdapterHandle, float]]
-"""LoRA adapters with their scales."""
+Adapters = Sequence[tuple[Hashable, float]]
+"""LoRA adapters (:class:`AdapterHandle`) with their scales."""
 
 
 class EmbeddingRunner:
@@ -61,7 +61,7 @@ class EmbeddingRunner:
         self.n_piece = self.n_batch if self._reads_pieces else self.n_longest
         self.n_seq = 1 if _one_at_a_time(model) else min(N_SEQ_MAX, self.n_batch)
         self._head_skipper = head_skipper() if self._reads_pieces else None
-        for adapter, _ in adapters:
+        for adapter in _handles(adapters):
             adapter.hold()  # the context points into them
             self._resources.callback(adapter.release)
         try:
@@ -150,19 +150,27 @@ class EmbeddingRunner:
 
     def _apply(self, adapters: Adapters) -> None:
         n = len(adapters)
-        pointers = (c.llama_adapter_lora_p * n)(*(a.pointer for a, _ in adapters))
+        pointers = (c.llama_adapter_lora_p * n)(*(a.pointer for a in _handles(adapters)))
         scales = (ctypes.c_float * n)(*(scale for _, scale in adapters))
         code = c.llama_set_adapters_lora(self._context.pointer, pointers, n, scales)
         if code:
             raise DecodeError(code, "the adapters could not be applied")
 
 
+def _handles(adapters: Adapters) -> list[AdapterHandle]:
+    return [cast(AdapterHandle, adapter) for adapter, _ in adapters]
+
+
 def most_tokens(model: Model, params: ContextParams) -> int:
     """How long a text may be.
 
     Raises:
-        UnsupportedError: the model gives no embeddings.
+        UnsupportedError: the model gives no embeddings, or was loaded with control vectors.
     """
+    if params.control_vectors:
+        raise UnsupportedError(
+            "control vectors are not applied to embeddings: load the model without them to embed"
+        )
     if c.llama_model_has_encoder(model.handle.pointer) and _has_decoder(model):
         raise UnsupportedError(
             f"{model.path.name} is an encoder with a decoder: what its decoder makes of a text "
