@@ -233,6 +233,7 @@ class Model:
             ContextCreateError: too little memory or options that do not go together.
             UnsupportedError: the model was loaded without its weights.
         """
+        self._check_has_weights()  # llama.cpp would abort the process
         n_ctx = self.n_ctx_for(params)
         native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
         native.n_seq_max = n_seq or params.n_parallel
@@ -261,6 +262,7 @@ class Model:
         Raises:
             ContextCreateError, UnsupportedError: as :meth:`new_context`.
         """
+        self._check_has_weights()
         native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
         native.embeddings = True
         native.pooling_type = getattr(c, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
@@ -269,11 +271,13 @@ class Model:
             native.cb_eval = eval_callback
         return self._context(native)
 
-    def _context(self, native: Any) -> ContextHandle:
+    def _check_has_weights(self) -> None:
         if self.params.vocab_only:
             raise UnsupportedError(
                 f"{self.path.name} was loaded with vocab_only=True: it has no weights to run"
             )
+
+    def _context(self, native: Any) -> ContextHandle:
         logs.forget_recent()
         try:
             return ContextHandle(self.handle, native)
