@@ -4,7 +4,8 @@ usage: python benchmarks/embedding_speed.py [MODEL] [--texts N] [--words N]
 
 Both read the same texts in one call, with the same threads and pooling, each in a process of its
 own. The first vectors must agree. Aim: at least twice as fast on the 1.2B model. llama_cpp computes
-the logits of every token, which nobody reads; both fill batches of 512 tokens.
+the logits of every token, which nobody reads, and leaves flash attention off; each has its own
+default there. Both fill batches of 512 tokens.
 """
 
 from __future__ import annotations

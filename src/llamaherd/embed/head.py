@@ -1,7 +1,7 @@
 """Keeps llama.cpp from computing logits that nobody reads.
 
 A context that gives embeddings still runs the output head over every token. With a vocabulary of
-128k that is a fifth of a 1B model's work, and more of its time. llama.cpp's scheduler asks an
+128k that is a fifth of a 1B model's weights. llama.cpp's scheduler asks an
 evaluation callback about every node before it runs (``cb_eval`` in llama.h). This one turns the
 head's product into a node without operation, which every backend passes over. Its callback is
 never asked for data, so the graph still runs as a whole. Nothing but the logits depends on it.
