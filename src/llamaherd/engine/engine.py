@@ -7,16 +7,14 @@ between two steps.
 from __future__ import annotations
 
 import asyncio
-import atexit
-import os
 import queue
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from llamaherd import workers
 from llamaherd.engine.alarms import Alarms
 from llamaherd.engine.output import Output
 from llamaherd.engine.request import FinishReason, Request
@@ -38,7 +36,6 @@ from llamaherd.model import Model
 from llamaherd.params import ContextParams
 
 _Command = Callable[[], None]
-_OPEN: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ class Engine:
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="llamaherd-engine", daemon=True)
         self._thread.start()
-        _OPEN.add(self)
+        workers.track(self)
 
     @property
     def stats(self) -> Stats:
@@ -217,6 +214,11 @@ class Engine:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def abandon(self, why: str) -> None:
+        """In a forked child, where the thread does not exist: refuse requests, wait for nobody."""
+        self._lock = threading.Lock()
+        self._closing, self._closed_because = True, why
+
     def _work(self) -> None:
         worker = self._worker
         try:
@@ -258,24 +260,3 @@ def _runner(model: Model, params: ContextParams, proposer: Proposer | None) -> R
 
 def _sum(left: int, right: int | None) -> int | None:
     return None if right is None else left + right
-
-
-def _after_fork() -> None:
-    """In a child process: the worker threads stayed behind, so nothing may wait for them."""
-    for engine in list(_OPEN):
-        engine._lock = threading.Lock()
-        engine._closing = True
-        engine._closed_because = (
-            "the model was loaded before this process was forked: load it in the child"
-        )
-
-
-def _close_all() -> None:
-    for engine in list(_OPEN):
-        engine.close()
-
-
-# A daemon thread inside native code would outlive the modules it uses: join it before teardown.
-atexit.register(_close_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
