@@ -61,11 +61,6 @@ class Slice:
         return self.start + len(self.tokens)
 
     @property
-    def draws(self) -> bool:
-        """Whether it reads nothing but the token drawn last, and guesses."""
-        return self.start == len(self.request.tokens) - 1
-
-    @property
     def n_guessed(self) -> int:
         """How many of its tokens are guesses; until the next one is drawn."""
         return max(0, self.stop - len(self.request.tokens))
@@ -84,11 +79,13 @@ class Plan:
         memory: what to do with the cache before decoding, in order.
         adapters: what every slice is computed with.
         slices: what to decode, all in one llama_decode.
+        n_drawing: how many slices, the first ones, read the token drawn last (and guesses).
     """
 
     memory: tuple[Change, ...]
     adapters: AdapterKey
     slices: tuple[Slice, ...]
+    n_drawing: int = 0
 
     @property
     def n_tokens(self) -> int:

@@ -108,6 +108,7 @@ class Runner:
     def rearm(self) -> None:
         """Take an earlier :meth:`abort` back."""
         self._abort.clear()
+        logs.expect_while(self._aborting)  # on this thread
 
     def _aborting(self) -> bool:
         return self._abort.is_set
@@ -134,7 +135,6 @@ class Runner:
             ends.append(batch.n_tokens - 1)
         if ends:
             logs.forget_recent()
-            logs.expect_while(self._aborting)
             code = self._decode(self._context.pointer, batch.native)
             c.llama_synchronize(self._context.pointer)
             if code:

@@ -70,11 +70,13 @@ class TokenSampler:
         self.chain = SamplerChain()
         biases = _biases(vocab, params)
         self._banned = {token for token, bias in biases.items() if bias == -np.inf}
+        self._biased = np.fromiter(biases, dtype=np.intp, count=len(biases))
+        self._biases = np.fromiter(biases.values(), dtype=np.float32, count=len(biases))
+        # Only the likeliest token is wanted: llama.cpp would copy the vocabulary to find it.
+        looks_back = _penalty_window(params, n_ctx) or _dry_window(params, n_ctx)
+        self._argmax = _is_greedy(params) and not params.mirostat and not looks_back
         with vocab.held():
             _fill(self.chain, vocab, params, biases, n_ctx, seed)
-        # The likeliest token, and nothing else to do: llama.cpp would copy the vocabulary for it.
-        alone = c.llama_sampler_chain_n(self.chain.pointer) == 1
-        self._argmax = alone and not params.mirostat and _is_greedy(params)
         self._sample = c.llama_sampler_sample
 
     @property
@@ -107,13 +109,18 @@ class TokenSampler:
         if self._constraint is not None or self._processors:
             self._rewrite(logits, tokens)
         if self._argmax:
-            token = int(logits.argmax())
+            token = self._likeliest(logits)
         else:
             token = int(self._sample(self.chain.pointer, runner.context, row))
         self._check(token, float(logits[token]))
         if self._constraint is not None:
             self._constraint.accept(token)
         return token, None if raw is None else token_logprob(raw, token, n_probs or 0)
+
+    def _likeliest(self, logits: Logits) -> int:
+        if len(self._biased):
+            logits[self._biased] += self._biases
+        return int(logits.argmax())
 
     def _check(self, token: int, logit: float) -> None:
         """Native samplers always pick something, also where there is nothing to pick."""

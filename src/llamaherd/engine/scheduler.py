@@ -84,7 +84,8 @@ class Scheduler:
         while (n_lacking := _n_tokens(slices) - self.sequences.n_free) > 0:
             memory += self._make_room(n_lacking)
             slices = self._slices(prefill_limit)
-        return Plan(tuple(memory), self._adapters, tuple(slices))
+        n_drawing = sum(r.n_pending == 1 and r.adapters == self._adapters for r in self._seq_ids)
+        return Plan(tuple(memory), self._adapters, tuple(slices), n_drawing)
 
     def decoded(self, plan: Plan) -> None:
         """The step was carried out: its tokens are in memory."""

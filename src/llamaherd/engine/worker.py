@@ -202,9 +202,8 @@ class Worker:
     def _learn(self, plan: Plan, seconds: float) -> None:
         """What the step cost."""
         self._n_steps += bool(plan.slices)
-        drawing = [len(piece.tokens) for piece in plan.slices if piece.draws]
-        n_drawn, n_drawing = sum(drawing), len(drawing)
-        n_read = plan.n_tokens - n_drawn
+        n_drawing, lengths = plan.n_drawing, [len(piece.tokens) for piece in plan.slices]
+        n_drawn, n_read = sum(lengths[:n_drawing]), sum(lengths[n_drawing:])
         self._n_read += n_read
         if n_drawing and not n_read:
             self._costs.observe(n_drawn, seconds)
