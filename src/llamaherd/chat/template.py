@@ -1,25 +1,25 @@
-"""A model's chat template, rendered in Jinja2's sandbox.
+"""A model's chat template, rendered in a bounded sandbox.
 
-A template comes out of a downloaded file, so it is hostile input: it runs in the immutable sandbox,
-without loaders, and with the helpers that Hugging Face templates expect (``raise_exception``,
-``strftime_now``, a ``tojson`` without HTML escapes, loop controls). Source of those names:
-Hugging Face transformers' documentation on chat templating.
+A template comes out of a downloaded file, so it is hostile input: it runs in `sandbox.py`'s
+environment, without loaders, and with the helpers that Hugging Face templates expect
+(``raise_exception``, ``strftime_now``, a ``tojson`` without HTML escapes, loop controls). Source of
+those names: Hugging Face transformers' documentation on chat templating.
 """
 
 from __future__ import annotations
 
+import copy
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2 import meta
 
+from llamaherd.chat.messages import Message, checked
+from llamaherd.chat.sandbox import MAX_SOURCE_CHARS, BoundedEnvironment
 from llamaherd.errors import ChatTemplateError
-
-Message = Mapping[str, Any]
 
 
 class ChatTemplate:
@@ -30,8 +30,11 @@ class ChatTemplate:
         bos, eos: text of those tokens, as the template's ``bos_token`` and ``eos_token``.
         now: wall clock in seconds, for templates that write a date.
 
+    Attributes:
+        names: the variables that the template reads.
+
     Raises:
-        ChatTemplateError: the source is not a template.
+        ChatTemplateError: the source is not a template, or too large to be one.
     """
 
     def __init__(
@@ -39,12 +42,15 @@ class ChatTemplate:
     ) -> None:
         self.source, self._now = source, now
         self._tokens = {"bos_token": bos, "eos_token": eos}
-        if not isinstance(source, str):
-            raise ChatTemplateError(f"chat_template is {source!r}: expected Jinja source")
+        if not isinstance(source, str) or len(source) > MAX_SOURCE_CHARS:
+            raise ChatTemplateError(f"chat_template is {source!r:.200}: expected Jinja source")
+        self._environment = self._new_environment()
         try:
-            self._template = self._environment().from_string(source)
-        except (jinja2.TemplateError, RecursionError) as error:
-            raise ChatTemplateError(f"the chat template is broken: {error}") from error
+            with self._environment.bounded():
+                self._template = self._environment.from_string(source)
+                self.names = meta.find_undeclared_variables(self._environment.parse(source))
+        except Exception as error:  # whatever a stranger's source does to a compiler
+            raise ChatTemplateError(f"the chat template is broken: {_reason(error)}") from error
 
     def render(
         self,
@@ -64,36 +70,89 @@ class ChatTemplate:
         Raises:
             ChatTemplateError: a message is malformed, or the template refused the conversation.
         """
+        found = checked(messages)
+        try:
+            return self.render_raw(found, tools, add_generation_prompt, variables)
+        except ChatTemplateError as error:
+            raise self._refusal(found, tools, variables, error) from error
+
+    def render_raw(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        add_generation_prompt: bool,
+        variables: Mapping[str, Any],
+    ) -> str:
+        """What the template makes of messages that nobody checked.
+
+        Raises:
+            ChatTemplateError: the template refused them; the message is its own.
+        """
         names = {"messages", "tools", "add_generation_prompt", *self._tokens, "self"}
         if reserved := names & set(variables):
             raise ChatTemplateError(f"a template variable may not be called {min(reserved)!r}")
-        checked = _all_checked(messages)
         try:
-            return self._template.render(
-                messages=checked,
-                tools=None if tools is None else list(tools),
-                add_generation_prompt=add_generation_prompt,
-                **self._tokens,
-                **variables,
-            )
+            with self._environment.bounded():
+                return self._template.render(
+                    messages=copy.deepcopy(list(messages)),  # templates may change their lists
+                    tools=None if tools is None else copy.deepcopy(list(tools)),
+                    add_generation_prompt=add_generation_prompt,
+                    **self._tokens,
+                    **self._old_names(tools),
+                    **variables,
+                )
         except Exception as error:  # whatever a stranger's template does
-            roles = ", ".join(message["role"] for message in checked)
-            reason = str(error) or type(error).__name__
-            raise ChatTemplateError(
-                f"the model's chat template refused the messages (roles: {roles}): {reason}"
-            ) from error
+            raise ChatTemplateError(_reason(error)) from error
 
-    def _environment(self) -> ImmutableSandboxedEnvironment:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    def _refusal(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        variables: Mapping[str, Any],
+        error: ChatTemplateError,
+    ) -> ChatTemplateError:
+        """The error with the message that it is about: the first without which all is well."""
+        roles = ", ".join(message["role"] for message in messages)
+        place = ""
+        for count in range(1, len(messages)):
+            try:
+                self.render_raw(messages[:count], tools, False, variables)
+            except ChatTemplateError as earlier:
+                if str(earlier) == str(error):
+                    place = f" at messages[{count - 1}]"
+                    break
+        else:
+            place = f" at messages[{len(messages) - 1}]" if len(messages) > 1 else ""
+        return ChatTemplateError(
+            f"the model's chat template refused the messages (roles: {roles}){place}: {error}"
         )
-        environment.filters["tojson"] = _tojson
+
+    def _old_names(self, tools: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+        """What templates from before ``tools`` call them, for those that read nothing else."""
+        found: dict[str, Any] = {}
+        if "functions" in self.names and "tools" not in self.names:
+            functions = [tool.get("function", tool) for tool in tools or ()]
+            found["functions"] = json.dumps(functions, ensure_ascii=False, indent=4)
+        if "datetime" in self.names:
+            found["datetime"] = self._strftime_now("%B %d %Y %H:%M:%S GMT")
+        return found
+
+    def _new_environment(self) -> BoundedEnvironment:
+        environment = BoundedEnvironment()
+        environment.add_filter("tojson", _tojson)
+        environment.add_filter("from_json", json.loads)
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = self._strftime_now
         return environment
 
     def _strftime_now(self, pattern: str) -> str:
-        return datetime.datetime.fromtimestamp(self._now()).strftime(pattern)
+        return datetime.datetime.fromtimestamp(self._now()).strftime(pattern[:1000])
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "it calls itself without end"
+    return str(error) or type(error).__name__
 
 
 def _raise_exception(message: str) -> None:
@@ -110,28 +169,3 @@ def _tojson(
     return json.dumps(
         value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
-
-
-def _all_checked(messages: object) -> list[dict[str, Any]]:
-    if isinstance(messages, (str, bytes)) or not isinstance(messages, Sequence) or not messages:
-        raise ChatTemplateError(f"messages is {messages!r}: expected a list of messages")
-    return [_checked(i, message) for i, message in enumerate(messages)]
-
-
-def _checked(index: int, message: Message) -> dict[str, Any]:
-    """A copy of a message whose shape the template may rely on; text parts become one string."""
-    if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-        raise ChatTemplateError(f"messages[{index}] is {message!r}: expected an object with a role")
-    return {**message, "content": _text(index, message.get("content"))}
-
-
-def _text(index: int, content: Any) -> str | None:
-    if content is None or isinstance(content, str):
-        return content
-    if isinstance(content, bytes) or not isinstance(content, Sequence):
-        raise ChatTemplateError(f"messages[{index}].content is {content!r}: expected a string")
-    parts = [part for part in content if isinstance(part, Mapping)]
-    texts = [part.get("text") for part in parts if part.get("type", "text") == "text"]
-    if len(texts) < len(content) or not all(isinstance(text, str) for text in texts):
-        raise ChatTemplateError(f"messages[{index}].content has a part that is not text")
-    return "".join(texts)  # type: ignore[arg-type]

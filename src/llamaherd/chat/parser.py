@@ -1,0 +1,394 @@
+"""A model's answer, piece by piece, into content, thoughts and tool calls.
+
+One reader for every syntax: a :class:`AnswerSyntax` says which markers there are. Text that may be
+the beginning of a marker is held back until it is known to be one or not; all that is held back is
+shorter than a marker and a tool's name, so that the work is linear in the text.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from llamaherd.chat.arguments import Broken, read_arguments
+from llamaherd.chat.events import (
+    CallArguments,
+    CallBroken,
+    CallEnd,
+    CallStart,
+    ContentDelta,
+    Event,
+    Note,
+    ReasoningDelta,
+)
+from llamaherd.chat.matching import PARTIAL, Match, Result, match_literal, match_pattern
+from llamaherd.chat.reading import Reader
+from llamaherd.chat.syntax import ID, NAME, AnswerSyntax, ToolSyntax, pieces
+
+Reading = Generator[None, None, None]
+
+
+class Parser(Protocol):
+    """Turns an answer's text into events. One answer, one thread at a time."""
+
+    def feed(self, text: str) -> list[Event]:
+        """What ``text``, which follows what was fed before, makes known."""
+
+    def finish(self) -> list[Event]:
+        """What is known once no more text comes."""
+
+
+class SyntaxParser:
+    """The parser of everything that was learned from a template.
+
+    Args:
+        tools: OpenAI tool definitions, normalised; without any, nothing is read as a call.
+        prefill: the part of the answer that the prompt holds already; makes no events.
+    """
+
+    def __init__(
+        self, syntax: AnswerSyntax, tools: Sequence[Mapping[str, Any]] = (), prefill: str = ""
+    ) -> None:
+        self._syntax = syntax
+        self._schemas = {
+            tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools
+        }
+        self._calls = syntax.tools if self._schemas else None
+        self._reader, self._events, self._count = Reader(), [], 0  # type: ignore[var-annotated]
+        self._thought, self._spoke = False, False
+        self._reading = self._read()
+        next(self._reading)
+        if prefill:
+            self.feed(prefill)
+            self._spoke = False
+
+    def feed(self, text: str) -> list[Event]:
+        self._reader.feed(text)
+        return self._resume()
+
+    def finish(self) -> list[Event]:
+        self._reader.ended = True
+        return self._resume()
+
+    def _resume(self) -> list[Event]:
+        next(self._reading, None)
+        events, self._events = self._events, []
+        return events
+
+    # -- states -------------------------------------------------------------------------------
+
+    def _read(self) -> Reading:
+        yield
+        state = self._fresh
+        while True:
+            after = yield from state()  # type: ignore[func-returns-value]
+            if after is None:
+                return
+            state = after
+
+    def _fresh(self) -> Generator[None, None, Any]:
+        """Where a thought, a text or a call may begin."""
+        reader = self._reader
+        while True:
+            at = reader.skip_space()
+            if at == len(reader.text) and not reader.ended:
+                yield
+                continue
+            found, state = self._begun(at)
+            if found is not PARTIAL or reader.ended:
+                break
+            yield
+        if isinstance(found, Match):
+            if state != self._call:
+                reader.at = found.end
+            return state
+        if self._thought or at == len(reader.text):
+            reader.at = at
+        return self._content
+
+    def _begun(self, at: int) -> tuple[Result, Any]:
+        """What begins at ``at``."""
+        syntax, waiting = self._syntax, False
+        starts: list[tuple[Result, Any]] = [(self._call_begun(at), self._call)]
+        if syntax.reasoning is not None:
+            starts.append((self._marker(at, syntax.reasoning.open), self._reasoning))
+            starts.append((self._marker(at, syntax.reasoning.close), self._fresh))
+        starts.append((self._marker(at, syntax.content.open), self._content))
+        for found, state in starts:
+            if isinstance(found, Match):
+                return found, state
+            waiting = waiting or found is PARTIAL
+        return (PARTIAL if waiting else None), None
+
+    def _marker(self, at: int, literal: str) -> Result:
+        literal = literal.strip()
+        if not literal:
+            return None
+        return match_literal(self._reader.text, at, literal, ended=self._reader.ended)
+
+    def _reasoning(self) -> Generator[None, None, Any]:
+        assert self._syntax.reasoning is not None
+        close = self._syntax.reasoning.close.strip()
+        self._thought = True
+        self._reader.at = self._reader.skip_space()
+        yield from self._spoken(ReasoningDelta, [close], self._marker)
+        if self._reader.done:
+            return None
+        found = self._marker(self._reader.at, close)
+        assert isinstance(found, Match)
+        self._reader.at = found.end
+        return self._fresh
+
+    def _content(self) -> Generator[None, None, Any]:
+        triggers = self._triggers
+        while True:
+            yield from self._spoken(ContentDelta, list(triggers), self._stopped)
+            if self._reader.done:
+                return None
+            at = self._reader.at
+            if isinstance(self._call_begun(at, after_text=True), Match):
+                return self._call
+            closed = self._marker(at, self._syntax.content.close)
+            if isinstance(closed, Match):
+                self._reader.at = closed.end
+                return self._after
+            return self._after  # the end of the turn
+
+    @functools.cached_property
+    def _triggers(self) -> list[str]:
+        """The literals that may end a text."""
+        syntax = self._syntax
+        found = [syntax.content.close.strip(), syntax.end.strip()]
+        if self._calls and self._calls.marked:
+            found.append(self._calls.trigger)
+        return [f for f in found if f]
+
+    def _stopped(self, at: int, literal: str) -> Result:
+        """Whether ``literal``, found at ``at``, ends a text, or only looks like it."""
+        syntax, results = self._syntax, []
+        if self._calls and self._calls.marked:
+            results.append(self._call_begun(at, after_text=True))
+        results.append(self._marker(at, syntax.content.close))
+        results.append(self._end(at))
+        for found in results:
+            if isinstance(found, Match):
+                return found
+        return PARTIAL if PARTIAL in results else None
+
+    def _end(self, at: int) -> Result:
+        """The end of the turn, if nothing follows."""
+        end = self._syntax.end.strip()
+        if not end:
+            return None
+        found = match_literal(self._reader.text, at, end, ended=self._reader.ended)
+        if not isinstance(found, Match):
+            rest = self._reader.text[at:].strip()
+            partial = self._reader.ended and len(rest) > 2 and end.startswith(rest)
+            return Match(len(self._reader.text)) if partial else found
+        if self._reader.text[found.end :].strip():
+            return None
+        return found if self._reader.ended else PARTIAL
+
+    def _spoken(self, kind: Any, literals: list[str], stops: Any) -> Reading:
+        """Emit text up to where one of ``literals`` begins and ``stops`` agrees, or to the end."""
+        reader = self._reader
+        while True:
+            at = reader.find(literals)
+            self._say(kind, reader.take(at))
+            if reader.at + len(reader.space) == len(reader.text):
+                if reader.ended:
+                    self._say_space(kind, end=True)
+                    return
+                yield
+                continue
+            found = stops(reader.content_at, literals[0] if literals else "")
+            if isinstance(found, Match):
+                self._say_space(kind, end=True, dropped=True)
+                return
+            if found is PARTIAL and not reader.ended:
+                yield
+            else:
+                self._mistaken()
+                self._say(kind, reader.take(reader.content_at + 1))
+
+    def _mistaken(self) -> None:
+        """A trigger that no call follows: worth a note if it is unmistakable."""
+        trigger = self._calls.trigger if self._calls and self._calls.marked else ""
+        if trigger and self._reader.text.startswith(trigger, self._reader.content_at):
+            self._events.append(Note(f"text begins like a tool call and is none: {trigger}"))
+
+    def _say(self, kind: Any, text: str) -> None:
+        if text:
+            self._spoke = True
+            self._events.append(kind(text))
+
+    def _say_space(self, kind: Any, *, end: bool, dropped: bool = False) -> None:
+        """White space in front of a marker belongs to the marker; at the end of content, to it."""
+        space = self._reader.take_space()
+        if end and not dropped and kind is ContentDelta and self._spoke:
+            self._say(kind, space)
+
+    # -- calls --------------------------------------------------------------------------------
+
+    def _call_begun(self, at: int, *, after_text: bool = False) -> Result:
+        """The first call's beginning, up to its arguments."""
+        calls = self._calls
+        if calls is None:
+            return None
+        gap = (calls.after_text or "").strip() if after_text else ""
+        opened = (gap + calls.open + calls.head) if gap else (calls.open + calls.head).lstrip()
+        return self._head(at, opened, calls)
+
+    def _head(self, at: int, pattern: str, calls: ToolSyntax) -> Result:
+        reader = self._reader
+        follows = None
+        if pieces(calls.head)[-1:] == [NAME]:
+            follows = functools.partial(self._arguments_begin, calls)
+        return match_pattern(
+            reader.text, at, pattern, self._schemas, follows=follows, ended=reader.ended
+        )
+
+    def _arguments_begin(self, calls: ToolSyntax, at: int) -> Result:
+        """What must follow a name that no literal ends."""
+        if calls.parameters is None:
+            literals = ["{"]
+        else:
+            literals = [calls.empty + calls.tail + calls.close]
+            literals += [form.before for form in calls.parameters.forms.values()]
+        results = [
+            match_literal(self._reader.text, at, pieces(text)[0], ended=self._reader.ended)
+            for text in literals
+            if text
+        ]
+        for found in results:
+            if isinstance(found, Match):
+                return found
+        return PARTIAL if PARTIAL in results else None
+
+    def _call(self) -> Generator[None, None, Any]:
+        """All calls of a section."""
+        calls, reader = self._calls, self._reader
+        assert calls is not None
+        found = self._call_begun(reader.skip_space(), after_text=True)
+        if not isinstance(found, Match):
+            found = self._call_begun(reader.skip_space())
+        while isinstance(found, Match):
+            reader.mark()
+            reader.at = found.end
+            whole = yield from self._one_call(found.slots)
+            if not whole:
+                return self._content
+            found = yield from self._next_call(calls)
+        return self._after
+
+    def _one_call(
+        self, slots: Mapping[str, str]
+    ) -> Generator[None, None, bool]:
+        calls, index = self._calls, self._count
+        assert calls is not None
+        name = slots[NAME]
+        self._count += 1
+        self._events.append(CallStart(index, name, slots.get(ID)))
+        try:
+            text = yield from self._emitted(index, name)
+            _check_object(text)
+            yield from self._tail(calls)
+        except Broken as broken:
+            self._events.append(CallBroken(index, f"malformed call of {name}: {broken}"))
+            self._say(ContentDelta, self._reader.since_mark())
+            return False
+        self._events.append(CallEnd(index))
+        return True
+
+    def _emitted(self, index: int, name: str) -> Generator[None, None, str]:
+        """A call's arguments as events; returns all of them."""
+        calls, found = self._calls, []
+        assert calls is not None
+        for piece in read_arguments(self._reader, calls, self._schemas[name]):
+            if piece is None:
+                yield
+            elif piece:
+                found.append(piece)
+                self._events.append(CallArguments(index, piece))
+        return "".join(found)
+
+    def _tail(self, calls: ToolSyntax) -> Reading:
+        """What ends a call; an answer may stop before it."""
+        reader = self._reader
+        pattern = calls.tail
+        while True:
+            found = match_pattern(
+                reader.text, reader.at, pattern, self._schemas, ended=reader.ended
+            )
+            if isinstance(found, Match):
+                reader.at = found.end
+                return
+            if reader.ended and _is_beginning(reader.text[reader.at :], pattern):
+                reader.at = len(reader.text)
+                return
+            if found is None:
+                raise Broken(f"expected {pattern.strip()!r} after the arguments")
+            yield
+
+    def _next_call(self, calls: ToolSyntax) -> Generator[None, None, Result]:
+        """Another call, or the end of the section."""
+        reader = self._reader
+        while True:
+            at = reader.skip_space()
+            if at == len(reader.text) and not reader.ended:
+                yield
+                continue
+            nexts = (calls.separator + calls.head, calls.open + calls.head)
+            results = [self._head(at, text.lstrip(), calls) for text in nexts]
+            close = calls.close.strip()
+            closed = self._marker(at, close)
+            for found in results:
+                if isinstance(found, Match):
+                    return found
+            if isinstance(closed, Match):
+                reader.at = closed.end
+                return None
+            if reader.ended or (closed is not PARTIAL and PARTIAL not in results):
+                if reader.ended and close.startswith(reader.text[at:].strip()):
+                    reader.at = len(reader.text)
+                return None
+            yield
+
+    def _after(self) -> Generator[None, None, Any]:
+        """Behind calls or a closed text: more of either, or the end of the turn."""
+        reader = self._reader
+        while True:
+            at = reader.skip_space()
+            if at < len(reader.text):
+                end = self._end(at)
+                if isinstance(end, Match):
+                    reader.at = end.end
+                    return None
+                if end is not PARTIAL:
+                    return self._fresh
+            if reader.ended:
+                reader.at = len(reader.text)
+                return None
+            yield
+
+
+def _check_object(text: str) -> None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"its arguments are not JSON ({error})") from error
+    if not isinstance(value, dict):
+        raise Broken("its arguments are not an object")
+
+
+def _is_beginning(text: str, pattern: str) -> bool:
+    return re.sub(r"\s", "", pattern).startswith(re.sub(r"\s", "", text))
+
+
+def parse(parser: Parser, text: str) -> Iterator[Event]:
+    """All events of a complete answer."""
+    yield from parser.feed(text)
+    yield from parser.finish()
