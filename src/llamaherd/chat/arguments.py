@@ -75,6 +75,10 @@ def _scan(reader: Reader, depth: int, quoted: bool) -> tuple[int, int, bool]:
     return len(text), depth, quoted
 
 
+def _first(pattern: str) -> str:
+    return (pieces(pattern) or [""])[0]
+
+
 class _Members:
     """Arguments that are written one by one."""
 
@@ -130,7 +134,7 @@ class _Members:
     def _tail(self, count: int) -> str:
         """The literal behind the last parameter."""
         empty = "" if count else self.calls.empty
-        return (pieces(empty + self.calls.tail + self.calls.close) or [""])[0]
+        return _first(empty + (self.calls.tail if self.calls.tail.strip() else self.calls.close))
 
     def _value(self, key: str, forms: dict[str, Form]) -> Pieces:
         types = types_of(property_schema(self.schema, key), self.schema)
@@ -148,7 +152,8 @@ class _Members:
 
     def _converted(self, text: str, forms: dict[str, Form], types: frozenset[str]) -> str:
         string = forms["string"].codec if "string" in forms else None
-        for codec in sorted({f.codec for f in forms.values()}, key=lambda c: c is Codec.RAW):
+        codecs = {form.codec for form in forms.values()} - {Codec.NESTED}
+        for codec in sorted(codecs, key=lambda c: c is Codec.RAW):
             if string in (None, codec) or "string" not in types:
                 found = to_json(text, codec, types, self.parameters.quote)
                 if found is not None:
@@ -184,7 +189,7 @@ class _Members:
     def _more(self, form: Form) -> tuple[str, bool]:
         """More of a value, and whether its marker has come; leaves the reader behind that."""
         reader, after = self.reader, form.after
-        core = (pieces(after.strip()) or [""])[0]
+        core = _first(after.strip())
         space = after[: len(after) - len(after.lstrip())]
         at = reader.at
         while True:
@@ -220,9 +225,8 @@ class _Members:
         found = match_pattern(reader.text, at, after.strip(), (), ended=reader.ended)
         if not isinstance(found, Match):
             return found
-        follows = [self.calls.tail + self.calls.close]
-        follows += [self.parameters.separator + b for b in self.befores]
-        follows = [(pieces(f.strip()) or [""])[0] for f in follows]
+        follows = [self._tail(1), *(self.parameters.separator + b for b in self.befores)]
+        follows = [_first(f.strip()) for f in follows]
         results = [
             match_literal(reader.text, found.end, f, ended=reader.ended) for f in follows if f
         ]
@@ -257,7 +261,7 @@ class _Members:
             yield None
 
     def _stops(self) -> tuple[str, ...]:
-        tail = (pieces(self.calls.tail.strip()) or [""])[0]
+        tail = self._tail(1).strip()
         return tuple(t[0] for t in (self.parameters.separator.strip(), tail) if t)
 
     # -- values in values ---------------------------------------------------------------------

@@ -12,7 +12,7 @@ import re
 from llamaherd.chat.learn_tools import learn_tools
 from llamaherd.chat.probe import CONTENT, THOUGHT, Bench
 from llamaherd.chat.strings import common_prefix, common_suffix, markers, without_prefix
-from llamaherd.chat.syntax import NAME, AnswerSyntax, ToolSyntax, Wrapper
+from llamaherd.chat.syntax import AnswerSyntax, Wrapper
 from llamaherd.chat.template import ChatTemplate
 
 REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
@@ -27,20 +27,23 @@ def learn(template: ChatTemplate) -> AnswerSyntax:
     if plain is None or CONTENT not in plain:
         return AnswerSyntax()
     key, thought = _thought(bench)
-    header = _header(bench, plain, thought)
-    tools = learn_tools(bench, header)
-    reasoning = _reasoning(template, header, thought, tools)
+    header, role = _header(bench, [t for t in (plain, thought, bench.calls({})) if t])
+    reasoning = _reasoning(bench, header, thought)
     if reasoning and header:
-        header, reasoning = _with_opened(header, reasoning)
+        cut = _opened_at(header, reasoning)
+        marker = reasoning.open if reasoning.open.strip() else header[cut:] + reasoning.open
+        reasoning = Wrapper(marker, reasoning.close)
+        role = role[: max(0, len(role) - len(header) + cut)]
+        header = header[:cut]
     opened, rest = plain[len(header) :].split(CONTENT, 1)
     content = Wrapper(_content_open(opened, reasoning), _content_close(bench, rest))
     return AnswerSyntax(
-        header=_role(bench, header),
+        header=role,
         content=content,
         reasoning=_closed(reasoning, content),
         reasoning_key=key,
         switches=tuple(name for name in SWITCHES if name in template.names),
-        tools=tools,
+        tools=learn_tools(bench, header, reasoning, opened, rest[len(content.close) :]),
         end=rest[len(content.close) :],
     )
 
@@ -54,43 +57,47 @@ def _thought(bench: Bench) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _header(bench: Bench, plain: str, thought: str | None) -> str:
-    """All that comes before an answer, whatever the answer begins with."""
-    asked = bench.prompt(generate=False) or ""
-    least = len(common_prefix(plain, asked))
-    texts = [plain, thought, bench.prompt(), bench.calls({})]
-    for name in SWITCHES[:2]:
-        texts += [bench.prompt(**{name: True}), bench.prompt(**{name: False})]
-    return common_prefix(*(t for t in texts if t and len(common_prefix(plain, t)) >= least))
+def _header(bench: Bench, answers: list[str]) -> tuple[str, str]:
+    """All that comes before every answer, and the end of that by which a prompt asks for one."""
+    asked, tails = bench.prompt(generate=False) or "", _tails(bench)
+    if tails and all(answer.startswith(asked) for answer in answers):
+        role = common_prefix(*tails, *(answer[len(asked) :] for answer in answers))
+        return asked + role, role
+    prompt, header = bench.prompt() or "", common_prefix(*answers)
+    last = (list(markers(header)) or [""])[-1]
+    if asked == prompt and len(common_prefix(header, prompt)) == len(prompt):
+        return common_prefix(header, prompt), ""
+    return header, last if header.endswith(last) else ""
 
 
-def _role(bench: Bench, header: str) -> str:
-    """The part of ``header`` that asks for an answer."""
-    asked = bench.prompt(generate=False) or ""
-    return header[len(common_prefix(header, asked)) :]
+def _tails(bench: Bench) -> list[str]:
+    """What a prompt adds to a question to have it answered, thinking switched on and off."""
+    switched = [{name: on} for name in SWITCHES[:2] for on in (True, False)]
+    found = []
+    for variables in ({}, *switched):
+        asked, prompt = bench.prompt(generate=False, **variables), bench.prompt(**variables)
+        if asked and prompt and prompt != asked and prompt.startswith(asked):
+            found.append(prompt[len(asked) :])
+    return found
 
 
-def _reasoning(
-    template: ChatTemplate, header: str, thought: str | None, tools: ToolSyntax | None
-) -> Wrapper | None:
+def _reasoning(bench: Bench, header: str, thought: str | None) -> Wrapper | None:
     if thought is None:
-        found = _THOUGHT_MARKER.search(template.source)
+        found = _THOUGHT_MARKER.search(bench.template.source)
         return Wrapper(f"<{found[1]}>", found[0]) if found else None
     opened, rest = thought[len(header) :].split(THOUGHT, 1)
     if CONTENT in rest:
         return Wrapper(opened, rest[: rest.index(CONTENT)])
-    start = (tools.open + tools.head).partition(NAME)[0] if tools else ""
-    return Wrapper(opened, rest[: rest.index(start)] if start and start in rest else rest)
+    call = (bench.calls({}) or "")[len(header) :]
+    if call == opened + rest:  # an empty thought is written, too
+        return Wrapper(opened, next(iter(markers(rest)), rest))
+    return Wrapper(opened, rest[: len(rest) - len(common_suffix(rest, call))])
 
 
-def _with_opened(header: str, reasoning: Wrapper) -> tuple[str, Wrapper]:
-    """Where every answer begins with a thought, its marker does not belong to the header."""
+def _opened_at(header: str, reasoning: Wrapper) -> int:
+    """Where ``header`` ends if every answer begins with a thought, whose marker is none of it."""
     last = reasoning.open.strip() or next(iter(markers(header)[-1:]), "")
-    if not last or not header.rstrip().endswith(last):
-        return header, reasoning
-    at = header.rindex(last)
-    opened = reasoning.open if reasoning.open.strip() else header[at:] + reasoning.open
-    return header[:at], Wrapper(opened, reasoning.close)
+    return header.rindex(last) if last and header.rstrip().endswith(last) else len(header)
 
 
 def _content_open(opened: str, reasoning: Wrapper | None) -> str:

@@ -10,23 +10,39 @@ from typing import Any
 
 from llamaherd.chat.learn_parameters import learn_parameters
 from llamaherd.chat.probe import CONTENT, IDS, KEYS, NAMES, Bench
-from llamaherd.chat.strings import common_prefix, common_suffix
-from llamaherd.chat.syntax import ARGUMENTS, ID, INDEX, NAME, JsonStyle, Parameters, ToolSyntax
+from llamaherd.chat.strings import common_prefix, common_suffix, without_prefix
+from llamaherd.chat.syntax import (
+    ARGUMENTS,
+    ID,
+    INDEX,
+    NAME,
+    JsonStyle,
+    Parameters,
+    ToolSyntax,
+    Wrapper,
+)
 from llamaherd.chat.writing import written
 
 _ONE: dict[str, Any] = {KEYS[0]: "qzvalue é", KEYS[1]: "qzmore"}
 _TWO: dict[str, Any] = {KEYS[0]: "qzother"}
 
 
-def learn_tools(bench: Bench, header: str) -> ToolSyntax | None:
+def learn_tools(
+    bench: Bench, header: str, reasoning: Wrapper | None, opened: str, end: str
+) -> ToolSyntax | None:
     """The syntax of calls; None if the template writes none that is understood.
 
     Args:
         header: what the template writes before every answer.
+        reasoning: around the thoughts that may come before calls.
+        opened: what it writes before an answer of text.
+        end: what it writes behind any answer.
     """
     for as_text in (False, True):
-        for content in ("", None):
-            found = _Learner(Bench(bench.template, content, as_text), header).syntax()
+        benches = [Bench(bench.template, content, as_text) for content in ("", None)]
+        benches.sort(key=lambda b: len(b.calls(_ONE) or ""))  # the shorter has less around calls
+        for one in benches:
+            found = _Learner(one, header, reasoning, opened, end).syntax()
             if found is not None:
                 return found
     return None
@@ -35,13 +51,12 @@ def learn_tools(bench: Bench, header: str) -> ToolSyntax | None:
 class _Learner:
     """One way to give calls to a template, and what comes of it."""
 
-    def __init__(self, bench: Bench, header: str) -> None:
-        self.bench, self.header = bench, header
+    def __init__(
+        self, bench: Bench, header: str, reasoning: Wrapper | None, opened: str, end: str
+    ) -> None:
+        self.bench, self.header, self.reasoning = bench, header, reasoning
+        self.opened, self.end = opened, end
         self.parameters: Parameters | None = None
-        plain = bench.answer()
-        self.opened, self.closed = "", ""
-        if plain is not None and CONTENT in plain:
-            self.opened, _, self.closed = plain[len(header) :].partition(CONTENT)
 
     def syntax(self) -> ToolSyntax | None:
         """How calls are written when given in this way."""
@@ -61,6 +76,7 @@ class _Learner:
             found,
             empty=self._empty(found),
             after_text=self._after_text(found),
+            exclusive=NAMES[0] not in (self._answer(_ONE, content=CONTENT) or ""),
             content=self.bench.content,
             as_text=self.bench.as_text,
             short_ids=self._wants_short_ids(),
@@ -74,7 +90,10 @@ class _Learner:
         text = text[len(self.header) :]
         if text.startswith(self.opened):
             text = text[len(self.opened) :]
-        return _without_end(text, self.closed)
+        elif self.reasoning:
+            wrapped = (self.reasoning.open, self.reasoning.close)
+            text = without_prefix(text, wrapped) or text
+        return _without_end(text, self.end)
 
     def _collapsed(self, text: str, arguments: list[dict[str, Any]]) -> str:
         """``text`` with slots for all that is known."""

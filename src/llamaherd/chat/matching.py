@@ -116,7 +116,8 @@ def _piece(
         yield _exact(text, at, slots[piece], ended), slots[piece]
     elif piece == NAME:
         for name in names:
-            yield _exact(text, at, name, ended), name
+            found = _exact(text, at, name, ended)
+            yield (_whole_name(text, found, ended) if not "".join(rest[:1]).strip() else found), name
     elif piece == INDEX:
         yield _span(text, at, str.isdigit, ended)
     elif piece == ID:
@@ -131,6 +132,16 @@ def _exact(text: str, at: int, expected: str, ended: bool) -> Result:
     if text.startswith(expected, at):
         return Match(at + len(expected))
     return PARTIAL if not ended and expected.startswith(text[at:]) else None
+
+
+def _whole_name(text: str, found: Result, ended: bool) -> Result:
+    """A name that no literal ends, if it is not the beginning of a longer one."""
+    if not isinstance(found, Match):
+        return found
+    following = text[found.end : found.end + 1]
+    if not following:
+        return found if ended else PARTIAL
+    return None if following.isalnum() or following in "_-." else found
 
 
 def _span(

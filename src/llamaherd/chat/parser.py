@@ -111,17 +111,13 @@ class SyntaxParser:
 
     def _begun(self, at: int) -> tuple[Result, Any]:
         """What begins at ``at``."""
-        syntax, waiting = self._syntax, False
+        syntax = self._syntax
         starts: list[tuple[Result, Any]] = [(self._call_begun(at), self._call)]
         if syntax.reasoning is not None:
             starts.append((self._marker(at, syntax.reasoning.open), self._reasoning))
             starts.append((self._marker(at, syntax.reasoning.close), self._fresh))
         starts.append((self._marker(at, syntax.content.open), self._content))
-        for found, state in starts:
-            if isinstance(found, Match):
-                return found, state
-            waiting = waiting or found is PARTIAL
-        return (PARTIAL if waiting else None), None
+        return next(((found, state) for found, state in starts if found is not None), (None, None))
 
     def _marker(self, at: int, literal: str) -> Result:
         literal = literal.strip()
@@ -133,7 +129,7 @@ class SyntaxParser:
         assert self._syntax.reasoning is not None
         close = self._syntax.reasoning.close.strip()
         self._thought = True
-        self._reader.at = self._reader.skip_space()
+        yield from self._past_space()
         yield from self._spoken(ReasoningDelta, [close], self._marker)
         if self._reader.done:
             return None
@@ -141,6 +137,13 @@ class SyntaxParser:
         assert isinstance(found, Match)
         self._reader.at = found.end
         return self._fresh
+
+    def _past_space(self) -> Reading:
+        reader = self._reader
+        while (at := reader.skip_space()) == len(reader.text) and not reader.ended:
+            reader.at = at
+            yield
+        reader.at = at
 
     def _content(self) -> Generator[None, None, Any]:
         triggers = self._triggers
@@ -168,15 +171,10 @@ class SyntaxParser:
 
     def _stopped(self, at: int, literal: str) -> Result:
         """Whether ``literal``, found at ``at``, ends a text, or only looks like it."""
-        syntax, results = self._syntax, []
+        results = [self._marker(at, self._syntax.content.close), self._end(at)]
         if self._calls and self._calls.marked:
-            results.append(self._call_begun(at, after_text=True))
-        results.append(self._marker(at, syntax.content.close))
-        results.append(self._end(at))
-        for found in results:
-            if isinstance(found, Match):
-                return found
-        return PARTIAL if PARTIAL in results else None
+            results.insert(0, self._call_begun(at, after_text=True))
+        return next((found for found in results if found is not None), None)
 
     def _end(self, at: int) -> Result:
         """The end of the turn, if nothing follows."""
@@ -256,7 +254,8 @@ class SyntaxParser:
         if calls.parameters is None:
             literals = ["{"]
         else:
-            literals = [calls.empty + calls.tail + calls.close]
+            tail = calls.tail if calls.tail.strip() else calls.close
+            literals = [calls.empty + tail]
             literals += [form.before for form in calls.parameters.forms.values()]
         results = [
             match_literal(self._reader.text, at, pieces(text)[0], ended=self._reader.ended)

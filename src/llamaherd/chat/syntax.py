@@ -93,7 +93,8 @@ class ToolSyntax:
         parallel: whether several calls fit into one answer.
         after_text: what stands between an answer's text and the calls; None if the template never
             writes both.
-        content: the ``content`` that the template wants beside calls.
+        exclusive: whether calls get lost beside text.
+        content: the ``content`` that the template wants beside calls, if there is no text.
         as_text: whether the template wants arguments as JSON text instead of an object.
         short_ids: whether ids must be nine letters and digits.
     """
@@ -107,6 +108,7 @@ class ToolSyntax:
     empty: str = ""
     parallel: bool = True
     after_text: str | None = ""
+    exclusive: bool = False
     content: str | None = ""
     as_text: bool = False
     short_ids: bool = False
