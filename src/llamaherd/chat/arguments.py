@@ -27,7 +27,7 @@ def read_arguments(reader: Reader, calls: ToolSyntax, schema: Mapping[str, Any])
         Broken: they are malformed.
     """
     if calls.parameters is None:
-        yield from _read_json(reader)
+        yield from read_json(reader)
     else:
         yield from _Members(reader, calls, calls.parameters, schema).read()
 
@@ -36,7 +36,7 @@ _OUTSIDE = re.compile(r'["{}\[\]]')
 _INSIDE = re.compile(r'["\\]')
 
 
-def _read_json(reader: Reader) -> Pieces:
+def read_json(reader: Reader) -> Pieces:
     """A JSON object as it is written; only its end is looked for."""
     while (at := reader.skip_space()) == len(reader.text):
         if reader.ended:

@@ -132,6 +132,7 @@ class _Learner:
             open=first[: len(first) - len(head)],
             close=last[len(tail) :],
             separator=middle[len(tail) :],
+            closes=last == one.tail or one.tail != tail,
         )
 
     def _empty(self, syntax: ToolSyntax) -> str:

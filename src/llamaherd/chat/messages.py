@@ -86,14 +86,24 @@ def _arguments(place: str, arguments: object) -> dict[str, Any]:
     return dict(arguments)
 
 
-def adapted(messages: Sequence[dict[str, Any]], syntax: AnswerSyntax) -> list[dict[str, Any]]:
-    """Checked messages with thoughts, calls and results in the fields that the template reads."""
+def adapted(
+    messages: Sequence[dict[str, Any]], syntax: AnswerSyntax, source: str = "developer"
+) -> list[dict[str, Any]]:
+    """Checked messages with thoughts, calls and results in the fields that the template reads.
+
+    Args:
+        source: of the template; a developer is the system to one that knows no such role.
+    """
     names = {
         call["id"]: call["function"]["name"]
         for message in messages
         for call in message.get("tool_calls", ())
     }
-    return [_adapted(message, syntax, names) for message in messages]
+    found = [_adapted(message, syntax, names) for message in messages]
+    if "developer" not in source:
+        for message in found:
+            message["role"] = "system" if message["role"] == "developer" else message["role"]
+    return found
 
 
 def _adapted(

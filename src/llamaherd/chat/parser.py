@@ -47,6 +47,9 @@ class SyntaxParser:
     Args:
         tools: OpenAI tool definitions, normalised; without any, nothing is read as a call.
         prefill: the part of the answer that the prompt holds already; makes no events.
+
+    Attributes:
+        in_thought: whether what comes next belongs to a thought.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class SyntaxParser:
         }
         self._calls = syntax.tools if self._schemas else None
         self._reader, self._events, self._count = Reader(), [], 0  # type: ignore[var-annotated]
-        self._thought, self._spoke = False, False
+        self._thought, self._spoke, self.in_thought = False, False, False
         self._reading = self._read()
         next(self._reading)
         if prefill:
@@ -128,14 +131,14 @@ class SyntaxParser:
     def _reasoning(self) -> Generator[None, None, Any]:
         assert self._syntax.reasoning is not None
         close = self._syntax.reasoning.close.strip()
-        self._thought = True
+        self._thought = self.in_thought = True
         yield from self._past_space()
         yield from self._spoken(ReasoningDelta, [close], self._marker)
         if self._reader.done:
             return None
         found = self._marker(self._reader.at, close)
         assert isinstance(found, Match)
-        self._reader.at = found.end
+        self._reader.at, self.in_thought = found.end, False
         return self._fresh
 
     def _past_space(self) -> Reading:
@@ -293,7 +296,7 @@ class SyntaxParser:
         self._events.append(CallStart(index, name, slots.get(ID)))
         try:
             text = yield from self._emitted(index, name)
-            _check_object(text)
+            checked_object(text)
             yield from self._tail(calls)
         except Broken as broken:
             self._events.append(CallBroken(index, f"malformed call of {name}: {broken}"))
@@ -374,7 +377,8 @@ class SyntaxParser:
             yield
 
 
-def _check_object(text: str) -> None:
+def checked_object(text: str) -> None:
+    """Raise Broken unless a call's arguments are a JSON object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ NAME, ID, INDEX, ARGUMENTS, KEY, VALUE = "\ue000\ue001\ue002\ue003\ue004\ue005"
 """Slots: the tool's name, a call's id or number, its arguments; a parameter's name and value."""
 
 Pattern = str
+_MARKER = re.compile(r"<[^<>]*>|\[[A-Z_]{3,}\]")
 _PIECES = re.compile("[\ue000-\ue005]|[^\ue000-\ue005]+")
 
 
@@ -90,6 +91,7 @@ class ToolSyntax:
         parameters: how arguments are written, if not as a JSON object.
         json: how JSON is spaced.
         empty: what stands for no arguments at all, where they are written one by one.
+        closes: whether the template writes ``close`` even behind a single call.
         parallel: whether several calls fit into one answer.
         after_text: what stands between an answer's text and the calls; None if the template never
             writes both.
@@ -103,6 +105,7 @@ class ToolSyntax:
     open: str = ""
     close: str = ""
     separator: str = ""
+    closes: bool = True
     parameters: Parameters | None = None
     json: JsonStyle = field(default_factory=JsonStyle)
     empty: str = ""
@@ -132,11 +135,10 @@ class ToolSyntax:
 
     @property
     def marked(self) -> bool:
-        """Whether a call may follow text: it is told from text by more than a brace."""
-        return self.trigger[:1] not in ("", "{", "[") or bool(_BRACKETED.match(self.trigger))
-
-
-_BRACKETED = re.compile(r"\[[A-Z_]{3,}\]")
+        """Whether calls may follow text: something tells them from it."""
+        return bool(_MARKER.match(self.trigger)) or (
+            self.after_text is not None and self.trigger[:1] not in ("", "{", "[")
+        )
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ def types_of(schema: Schema | bool | None, root: Schema, depth: int = 0) -> froz
     """The JSON types that a schema admits, as far as a look at its keywords tells."""
     if not isinstance(schema, Mapping) or depth > 20:
         return frozenset(_TYPES)
-    if isinstance(target := _resolved(schema.get("$ref"), root), Mapping):
+    if isinstance(target := resolved(schema.get("$ref"), root), Mapping):
         return types_of(target, root, depth + 1)
     if isinstance(kind := schema.get("type"), str):
         return frozenset([kind])
@@ -38,7 +38,8 @@ def types_of(schema: Schema | bool | None, root: Schema, depth: int = 0) -> froz
     return frozenset(_TYPES)
 
 
-def _resolved(reference: object, root: Schema) -> Any:
+def resolved(reference: object, root: Schema) -> Any:
+    """What a local ``$ref`` points at; None if there is nothing."""
     if not isinstance(reference, str) or not reference.startswith("#"):
         return None
     found: Any = root
@@ -61,7 +62,7 @@ def json_type(value: object) -> str:
 
 def property_schema(parameters: Schema, key: str) -> Any:
     """What a tool's schema says about one argument."""
-    target = _resolved(parameters.get("$ref"), parameters)
+    target = resolved(parameters.get("$ref"), parameters)
     parameters = target if isinstance(target, Mapping) else parameters
     properties = parameters.get("properties")
     if isinstance(properties, Mapping) and key in properties:

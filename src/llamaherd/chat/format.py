@@ -1,0 +1,215 @@
+"""A model's chat format: messages to prompts, answers to events, demands to grammars."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from llamaherd.chat import harmony
+from llamaherd.chat.grammar import Demand, grammar
+from llamaherd.chat.learn import learn
+from llamaherd.chat.messages import Message, adapted, checked
+from llamaherd.chat.parser import Parser, SyntaxParser
+from llamaherd.chat.syntax import AnswerSyntax
+from llamaherd.chat.template import ChatTemplate
+from llamaherd.errors import ChatTemplateError, UnsupportedError
+
+Tools = Sequence[Mapping[str, Any]]
+_MARK = "qzcontinued"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered conversation.
+
+    Attributes:
+        text: for the model.
+        prefill: the end of ``text`` that already belongs to the answer: an opened thought, or what
+            a trailing assistant message said.
+        syntax: of the answer that follows.
+        in_thought: whether the answer goes on inside a thought.
+    """
+
+    text: str
+    prefill: str
+    syntax: AnswerSyntax = field(repr=False)
+    in_thought: bool
+
+
+class ChatFormat:
+    """All that a model's chat templates say. Any thread; what is learned is learned once.
+
+    Args:
+        templates: name -> Jinja source. ``default`` is used unless there are tools and a
+            template called ``tool_use``.
+        bos, eos: text of those tokens.
+        now: wall clock in seconds, for templates that write a date.
+        specials: text of the vocabulary's control tokens -> token id.
+        ends: text of the tokens that end an answer.
+
+    Raises:
+        ChatTemplateError: a source is not a template.
+    """
+
+    def __init__(
+        self,
+        templates: Mapping[str, str],
+        *,
+        bos: str = "",
+        eos: str = "",
+        now: Callable[[], float],
+        specials: Mapping[str, int] | None = None,
+        ends: Sequence[str] = (),
+    ) -> None:
+        make = functools.partial(_Learned, bos=bos, eos=eos, now=now)
+        self._templates = {name: make(source) for name, source in templates.items()}
+        self._specials, self._ends = specials or {}, tuple(ends)
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Tools = (),
+        add_generation_prompt: bool = True,
+        **variables: Any,
+    ) -> Prompt:
+        """The prompt for a conversation; a trailing assistant message is continued.
+
+        Args:
+            tools: normalised definitions (`tools.py`) that may be called.
+            variables: further names for the template (``chat_template_kwargs``).
+
+        Raises:
+            ChatTemplateError: a message is malformed, or the template refused the conversation.
+            UnsupportedError: the template takes no tools.
+        """
+        chosen = self._chosen(tools)
+        found = adapted(checked(messages), chosen.syntax, chosen.template.source)
+        continued = add_generation_prompt and _is_open(found[-1])
+        if continued:
+            found[-1] = _marked(found[-1], chosen.syntax)
+        text = chosen.template.render(
+            found,
+            tools=list(tools) or None,
+            add_generation_prompt=add_generation_prompt and not continued,
+            **variables,
+        )
+        return self._prompt(_continued(text) if continued else text, chosen.syntax)
+
+    def parser(self, prompt: Prompt, tools: Tools = ()) -> Parser:
+        """A parser for the answer to ``prompt``."""
+        if harmony.speaks(prompt.syntax):
+            return harmony.HarmonyParser(tools, prompt.prefill)
+        return SyntaxParser(prompt.syntax, tools, prompt.prefill)
+
+    def grammar(
+        self,
+        prompt: Prompt,
+        tools: Tools = (),
+        *,
+        required: bool = False,
+        parallel: bool = True,
+        schema: Mapping[str, Any] | bool | None = None,
+    ) -> str:
+        """Lark text for llguidance that the answer to ``prompt`` must match.
+
+        Args:
+            tools: that may be called; one alone enforces a named choice.
+            required: whether one must be.
+            parallel: whether several calls may be made.
+            schema: of the answer's text, if it must be JSON; with ``tools``, a call or such a text.
+
+        Raises:
+            UnsupportedError: the template cannot write calls.
+            GrammarError: a tool's schema has what this syntax cannot enforce.
+        """
+        demand = Demand(
+            tools, required, parallel, schema, prompt.in_thought, True, self._specials, self._ends
+        )
+        if harmony.speaks(prompt.syntax):
+            return harmony.grammar(demand)
+        return grammar(prompt.syntax, demand)
+
+    def thinking(self, on: bool) -> dict[str, Any]:
+        """The template variables that turn thinking on or off; empty if it has no switch."""
+        switches = self._chosen(()).syntax.switches
+        return {name: _SWITCHED[name][on] for name in switches if name in _SWITCHED}
+
+    @property
+    def can_call(self) -> bool:
+        """Whether the model's template can write tool calls."""
+        chosen = self._templates.get("tool_use") or self._chosen(())
+        return chosen.syntax.tools is not None
+
+    def markers(self, prompt: Prompt) -> frozenset[str]:
+        """The control tokens that the parser must see as text."""
+        return frozenset(s for s in self._specials if s and s in _literals(prompt.syntax))
+
+    def _chosen(self, tools: Tools) -> _Learned:
+        name = "tool_use" if tools and "tool_use" in self._templates else "default"
+        if name not in self._templates:
+            raise UnsupportedError("the model has no chat template of the name 'default'")
+        chosen = self._templates[name]
+        if tools and not chosen.template.names & {"tools", "functions"}:
+            raise UnsupportedError("the model's chat template takes no tools")
+        return chosen
+
+    def _prompt(self, text: str, syntax: AnswerSyntax) -> Prompt:
+        header = syntax.header
+        prefill = text[text.rfind(header) + len(header) :] if header and header in text else ""
+        parser = SyntaxParser(syntax, (), prefill)
+        return Prompt(text, prefill, syntax, parser.in_thought)
+
+
+class _Learned:
+    """A template, and what it shows when it is first asked."""
+
+    def __init__(self, source: str, *, bos: str, eos: str, now: Callable[[], float]) -> None:
+        self.template = ChatTemplate(source, bos=bos, eos=eos, now=now)
+
+    @functools.cached_property
+    def syntax(self) -> AnswerSyntax:
+        return learn(self.template)
+
+
+_SWITCHED: dict[str, tuple[Any, Any]] = {
+    "enable_thinking": (False, True),
+    "thinking": (False, True),
+    "thinking_mode": ("disabled", "enabled"),
+    "thinking_budget": (0, -1),
+}
+
+
+def _is_open(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "assistant" and not message.get("tool_calls")
+
+
+def _marked(message: Mapping[str, Any], syntax: AnswerSyntax) -> dict[str, Any]:
+    """The message with a mark where it goes on: behind its text, or its thought without text."""
+    thought = message.get(syntax.reasoning_key or "")
+    if thought and not message["content"]:
+        return {**message, syntax.reasoning_key: f"{thought}{_MARK}"}  # type: ignore[dict-item]
+    return {**message, "content": f"{message['content'] or ''}{_MARK}"}
+
+
+def _continued(text: str) -> str:
+    found, mark, _ = text.rpartition(_MARK)
+    if not mark:
+        raise ChatTemplateError("the chat template leaves the last message out: it cannot go on")
+    return found
+
+
+def _literals(syntax: AnswerSyntax) -> str:
+    """All literal text of a syntax."""
+    reasoning, tools = syntax.reasoning, syntax.tools
+    found = [syntax.content.open, syntax.content.close]
+    if reasoning is not None:
+        found += [reasoning.open, reasoning.close]
+    if tools is not None:
+        found += [tools.call, tools.open, tools.close, tools.separator, tools.after_text or ""]
+        if tools.parameters is not None:
+            forms = tools.parameters.forms.values()
+            found += [form.pattern for form in forms] + [tools.parameters.quote]
+    return "\n".join(found)
