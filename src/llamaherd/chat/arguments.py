@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 from llamaherd.chat.matching import PARTIAL, Match, Result, match_literal, match_pattern
+from llamaherd.chat.nested import nested_json
+from llamaherd.chat.nesting import Nesting
 from llamaherd.chat.reading import Reader
 from llamaherd.chat.syntax import KEY, Codec, Form, Parameters, ToolSyntax, pieces
 from llamaherd.chat.values import property_schema, to_json, types_of
 
 Pieces = Iterator[str | None]
 """JSON text; None wherever more of the answer is needed."""
+Whole = Generator[None, None, str]
+"""A text that is known once all of it is there."""
 
 
-class Broken(Exception):
+class BrokenCallError(Exception):
     """What is read is no call."""
 
 
@@ -24,7 +28,7 @@ def read_arguments(reader: Reader, calls: ToolSyntax, schema: Mapping[str, Any])
     """The arguments from where ``reader`` is; leaves it behind them.
 
     Raises:
-        Broken: they are malformed.
+        BrokenCallError: they are malformed.
     """
     if calls.parameters is None:
         yield from read_json(reader)
@@ -40,10 +44,10 @@ def read_json(reader: Reader) -> Pieces:
     """A JSON object as it is written; only its end is looked for."""
     while (at := reader.skip_space()) == len(reader.text):
         if reader.ended:
-            raise Broken("its arguments are missing")
+            raise BrokenCallError("its arguments are missing")
         yield None
     if reader.text[at] != "{":
-        raise Broken("its arguments are not a JSON object")
+        raise BrokenCallError("its arguments are not a JSON object")
     reader.at = at
     depth, quoted = 0, False
     while True:
@@ -53,7 +57,7 @@ def read_json(reader: Reader) -> Pieces:
         if depth == 0:
             return
         if reader.ended:
-            raise Broken("its arguments end too early")
+            raise BrokenCallError("its arguments end too early")
         yield None
 
 
@@ -146,8 +150,7 @@ class _Members:
             yield from self._nested(key, forms, types)
         else:
             form = next(iter(forms.values()))
-            ends = self._up_to(form) if form.after.strip() else self._balanced()
-            text = yield from ends
+            text = yield from self._up_to(form) if form.after.strip() else self._balanced()
             yield self._converted(text, forms, types)
 
     def _converted(self, text: str, forms: dict[str, Form], types: frozenset[str]) -> str:
@@ -160,7 +163,7 @@ class _Members:
                     return found
         if string is Codec.RAW:
             return json.dumps(text, ensure_ascii=False)
-        raise Broken(f"a value is not of its type: {text[:80]!r}")
+        raise BrokenCallError(f"a value is not of its type: {text[:80]!r}")
 
     # -- values that end with a marker --------------------------------------------------------
 
@@ -176,7 +179,7 @@ class _Members:
             yield None
         yield '"'
 
-    def _up_to(self, form: Form) -> Iterator[Any]:
+    def _up_to(self, form: Form) -> Whole:
         """The text of a value, as a whole."""
         found = []
         while True:
@@ -203,7 +206,7 @@ class _Members:
                 break
             at += 1
         if reader.ended:
-            raise Broken("a value does not end")
+            raise BrokenCallError("a value does not end")
         end = max(reader.at, at - len(space)) if space else at
         text = reader.text[reader.at : end]
         reader.at = end
@@ -245,10 +248,10 @@ class _Members:
 
     # -- values that tell themselves where they end -------------------------------------------
 
-    def _balanced(self) -> Iterator[Any]:
+    def _balanced(self) -> Whole:
         """A value up to the next separator or the call's tail, outside quotes and brackets."""
         reader, offset = self.reader, 0
-        state = _Nesting(self.parameters.quote)
+        state = Nesting(self.parameters.quote)
         while True:
             end = state.scan(reader.text[reader.at :], offset, self._stops())
             if end is not None:
@@ -256,7 +259,7 @@ class _Members:
                 reader.at += end
                 return text
             if reader.ended:
-                raise Broken("a value does not end")
+                raise BrokenCallError("a value does not end")
             offset = state.scanned
             yield None
 
@@ -269,11 +272,9 @@ class _Members:
     def _nested(self, key: str, forms: dict[str, Form], types: frozenset[str]) -> Pieces:
         form = next(iter(forms.values()))
         text = yield from self._up_to_named(form, key)
-        from llamaherd.chat.nested import nested_json
-
         yield nested_json(text, form, property_schema(self.schema, key), self.schema, types)
 
-    def _up_to_named(self, form: Form, key: str) -> Iterator[Any]:
+    def _up_to_named(self, form: Form, key: str) -> Whole:
         closed = form.after.replace(KEY, key).strip()
         reader = self.reader
         offset = 0
@@ -284,52 +285,6 @@ class _Members:
                 reader.at = at + len(closed)
                 return text
             if reader.ended:
-                raise Broken("a value does not end")
+                raise BrokenCallError("a value does not end")
             offset = max(0, len(reader.text) - reader.at - len(closed))
             yield None
-
-
-class _Nesting:
-    """How deep in brackets and quotes a scan is."""
-
-    def __init__(self, quote: str) -> None:
-        self.quotes = [quote] if quote and quote not in "\"'" else ['"', "'"]
-        self.escapes = self.quotes == ['"', "'"]
-        self.depth, self.inside, self.scanned = 0, "", 0
-
-    def scan(self, text: str, start: int, stops: tuple[str, ...]) -> int | None:
-        """Where the value ends; None if that is not yet known."""
-        at = start
-        while at < len(text):
-            char = text[at]
-            if self.inside:
-                if self.escapes and char == "\\":
-                    if at + 1 == len(text):
-                        break
-                    at += 2
-                    continue
-                if text.startswith(self.inside, at):
-                    at += len(self.inside)
-                    self.inside = ""
-                    continue
-                if self.inside.startswith(text[at:]):
-                    break
-                at += 1
-                continue
-            quote = next((q for q in self.quotes if text.startswith(q, at)), None)
-            if quote:
-                self.inside = quote
-                at += len(quote)
-                continue
-            if any(q.startswith(text[at:]) for q in self.quotes):
-                break
-            if self.depth == 0 and char in stops:
-                self.scanned = at
-                return at
-            if char in "[{(":
-                self.depth += 1
-            elif char in ")}]":
-                self.depth -= 1
-            at += 1
-        self.scanned = at
-        return None

@@ -9,7 +9,16 @@ from typing import Any
 
 from llamaherd.chat.grammar_values import Values, json_options
 from llamaherd.chat.lark import Lark
-from llamaherd.chat.syntax import ARGUMENTS, ID, INDEX, NAME, AnswerSyntax, JsonStyle, ToolSyntax, pieces
+from llamaherd.chat.syntax import (
+    ARGUMENTS,
+    ID,
+    INDEX,
+    NAME,
+    AnswerSyntax,
+    JsonStyle,
+    ToolSyntax,
+    pieces,
+)
 from llamaherd.errors import UnsupportedError
 
 Tool = Mapping[str, Any]
@@ -57,13 +66,25 @@ class _Grammar:
 
     def text(self) -> str:
         self.lark.set("start", "")  # comes first
-        calls = self._calls_syntax()
-        bodies = [] if self.demand.required else self._texts()
-        if calls is not None:
-            bodies += self._calling(calls)
         space = _SPACE if self.syntax.content.open else ""
-        self.lark.set("start", f"{self._thought()} {space} {self.lark.choice(*bodies)}".strip())
+        body = self.lark.choice(*self._bodies(self._calls_syntax()))
+        self.lark.set("start", f"{self._thought()} {space} {body}".strip())
         return self.lark.text
+
+    def _bodies(self, calls: ToolSyntax | None) -> list[str]:
+        """What may follow the thought."""
+        close = self.syntax.content.close.strip()
+        if self.demand.required or self.demand.schema is not None or not close:
+            texts = [] if self.demand.required else self._texts()
+            return texts + (self._calling(calls) if calls else [])
+        opened = self.lark.literal(self.syntax.content.open.lstrip())
+        text = f"{opened} {self.lark.until(close)}".removeprefix('"" ')
+        if calls is None:
+            return [text]
+        begin = (calls.open + calls.head).lstrip()
+        if begin.startswith(close):
+            return [f"{text} ({self._section(calls, begin[len(close) :])})?"]
+        return [text, self._section(calls, begin)]
 
     def _calls_syntax(self) -> ToolSyntax | None:
         if not self.demand.tools:
@@ -156,7 +177,7 @@ class _Grammar:
         return self.lark.rule(" ".join(found))
 
     def _arguments(self, calls: ToolSyntax, function: Mapping[str, Any]) -> str:
-        schema = function.get("parameters") or {"type": "object", "properties": {}}
+        schema = closed(function.get("parameters") or {"type": "object", "properties": {}})
         if calls.parameters is None:
             return self.lark.json({**schema, "x-guidance": json_options(calls.json)})
         values = Values(self.lark, calls.parameters, schema, function["name"])
@@ -167,9 +188,15 @@ _MARKER = re.compile(r"<[^<>]*>|\[[A-Z_]{3,}\]|\s+")
 _SPACE = "/[ \\n]{0,4}/"
 
 
-def json_of(
-    lark: Lark, schema: Mapping[str, Any] | bool, item: str = ",", key: str = ":"
-) -> str:
+def closed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tool's schema without arguments that it does not name, unless it asks for them."""
+    says = {"additionalProperties", "patternProperties", "$ref", "anyOf", "oneOf", "allOf"}
+    if "properties" not in schema or says & set(schema):
+        return schema
+    return {**schema, "additionalProperties": False}
+
+
+def json_of(lark: Lark, schema: Mapping[str, Any] | bool, item: str = ",", key: str = ":") -> str:
     """JSON of a schema with no more white space than in these separators."""
     whole = schema if isinstance(schema, Mapping) else {"anyOf": [schema]}
     return lark.json({**whole, "x-guidance": json_options(JsonStyle(item, key))})

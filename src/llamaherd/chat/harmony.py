@@ -1,9 +1,10 @@
 """The exception: channels of messages, as gpt-oss writes them.
 
-Its template shows one spelling of a call and the model writes several, so that the difference of two
-renderings is not enough. Source: OpenAI's description of the harmony response format. An answer is a
-row of messages ``<|start|>assistant HEADER<|message|>BODY<|end|>``, whose header names a channel
-(analysis: thoughts, final: the answer, commentary: remarks and calls) and perhaps ``to=functions.X``.
+Its template shows one spelling of a call and the model writes several, so that the difference of
+two renderings is not enough. Source: OpenAI's description of the harmony response format. An answer
+is a row of messages ``<|start|>assistant HEADER<|message|>BODY<|end|>``, whose header names a
+channel (analysis: thoughts, final: the answer, commentary: remarks and calls) and perhaps
+``to=functions.X``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
-from llamaherd.chat.arguments import Broken, read_json
+from llamaherd.chat.arguments import BrokenCallError, read_json
 from llamaherd.chat.events import (
     CallArguments,
     CallBroken,
@@ -22,7 +23,7 @@ from llamaherd.chat.events import (
     Event,
     ReasoningDelta,
 )
-from llamaherd.chat.grammar import Demand, json_of
+from llamaherd.chat.grammar import Demand, closed, json_of
 from llamaherd.chat.lark import Lark
 from llamaherd.chat.parser import checked_object
 from llamaherd.chat.reading import Reader
@@ -124,7 +125,7 @@ class HarmonyParser:
                     found.append(piece)
                     self._events.append(CallArguments(index, piece))
             checked_object("".join(found))
-        except Broken as broken:
+        except BrokenCallError as broken:
             self._events.append(CallBroken(index, f"malformed call of {name}: {broken}"))
             self._events.append(ContentDelta(self._reader.since_mark()))
             return
@@ -158,7 +159,9 @@ def grammar(demand: Demand) -> str:
     lark.set("start", "")
     again = f"{START}assistant"
     thought = _message(lark, "analysis", again)
-    before = thought if demand.required else lark.choice(thought, _message(lark, "commentary", again))
+    before = (
+        thought if demand.required else lark.choice(thought, _message(lark, "commentary", again))
+    )
     bodies = [] if demand.required else [_final(lark, demand)]
     bodies += [_call(lark, tool) for tool in demand.tools]
     rest = lark.until("<|end|>") + " " + lark.literal(again) if demand.in_thought else ""
@@ -184,5 +187,5 @@ def _call(lark: Lark, tool: Mapping[str, Any]) -> str:
         f"{CHANNEL}commentary {to} <|constrain|>json{MESSAGE}",
     )
     head = lark.choice(*map(lark.literal, heads))
-    arguments = json_of(lark, function.get("parameters") or {"type": "object"}, ", ", ": ")
+    arguments = json_of(lark, closed(function.get("parameters") or {"properties": {}}), ", ", ": ")
     return lark.rule(f"{head} {arguments} {lark.closing('<|call|>')}".strip())

@@ -10,12 +10,11 @@ from __future__ import annotations
 import re
 
 from llamaherd.chat.learn_tools import learn_tools
-from llamaherd.chat.probe import CONTENT, THOUGHT, Bench
+from llamaherd.chat.probe import CONTENT, REASONING_KEYS, THOUGHT, Bench
 from llamaherd.chat.strings import common_prefix, common_suffix, markers, without_prefix
 from llamaherd.chat.syntax import AnswerSyntax, Wrapper
 from llamaherd.chat.template import ChatTemplate
 
-REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
 SWITCHES = ("enable_thinking", "thinking", "reasoning_effort", "thinking_mode", "thinking_budget")
 _THOUGHT_MARKER = re.compile(r"</([\w:|-]*think[\w:|-]*)>", re.IGNORECASE)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from llamaherd.chat.learn_parameters import learn_parameters
-from llamaherd.chat.probe import CONTENT, IDS, KEYS, NAMES, Bench
+from llamaherd.chat.probe import CONTENT, IDS, KEYS, NAMES, REASONING_KEYS, THOUGHT, Bench
 from llamaherd.chat.strings import common_prefix, common_suffix, without_prefix
 from llamaherd.chat.syntax import (
     ARGUMENTS,
@@ -68,7 +68,7 @@ class _Learner:
         if not style and not self.parameters:
             return None
         one = self._collapsed(one, [_ONE])
-        if one.count(ARGUMENTS) != 1 or NAME not in one.partition(ARGUMENTS)[0]:
+        if one.count(ARGUMENTS) != 1 or NAME not in one:
             return None
         found = ToolSyntax(one, parameters=self.parameters, json=style or JsonStyle())
         found = self._with_two(found)
@@ -77,6 +77,7 @@ class _Learner:
             empty=self._empty(found),
             after_text=self._after_text(found),
             exclusive=NAMES[0] not in (self._answer(_ONE, content=CONTENT) or ""),
+            one_remark=self._refuses_two_remarks(),
             content=self.bench.content,
             as_text=self.bench.as_text,
             short_ids=self._wants_short_ids(),
@@ -108,7 +109,9 @@ class _Learner:
     def _span(self, text: str, value: dict[str, Any]) -> tuple[int, int] | None:
         """Where these arguments stand."""
         if self.parameters is None:
-            return next((s for s in _json_spans(text) if json.loads(text[slice(*s)]) == value), None)
+            return next(
+                (s for s in _json_spans(text) if json.loads(text[slice(*s)]) == value), None
+            )
         expected = written(self.parameters, value)
         at = text.find(expected)
         return (at, at + len(expected)) if at >= 0 else None
@@ -124,7 +127,7 @@ class _Learner:
         head = common_suffix(first, middle)
         middle = middle[: len(middle) - len(head)]
         tail = common_prefix(last, middle)
-        if NAME not in head:
+        if NAME not in head + tail:
             return replace(one, parallel=False)
         return replace(
             one,
@@ -152,6 +155,10 @@ class _Learner:
         text = self._collapsed(text[text.rindex(CONTENT) + len(CONTENT) :], [_ONE])
         at = text.find(re.split(f"[{ID}{INDEX}]", syntax.open + syntax.head)[0])
         return text[:at] if at >= 0 else None
+
+    def _refuses_two_remarks(self) -> bool:
+        thoughts = dict.fromkeys(REASONING_KEYS, THOUGHT)
+        return self.bench.calls({}, content=CONTENT, **thoughts) is None
 
     def _wants_short_ids(self) -> bool:
         bench = replace(self.bench, ids=("call_0", "call_1"))

@@ -117,7 +117,10 @@ def _piece(
     elif piece == NAME:
         for name in names:
             found = _exact(text, at, name, ended)
-            yield (_whole_name(text, found, ended) if not "".join(rest[:1]).strip() else found), name
+            yield (
+                (_whole_name(text, found, ended) if not "".join(rest[:1]).strip() else found),
+                name,
+            )
     elif piece == INDEX:
         yield _span(text, at, str.isdigit, ended)
     elif piece == ID:

@@ -115,7 +115,8 @@ def _adapted(
     if thoughts and syntax.reasoning_key:
         found[syntax.reasoning_key] = thoughts[0]
     if "tool_calls" in found:
-        found["content"] = (None if tools.exclusive else found["content"]) or tools.content
+        dropped = tools.exclusive or (tools.one_remark and thoughts)
+        found["content"] = (None if dropped else found["content"]) or tools.content
         found["tool_calls"] = [_adapted_call(call, tools) for call in found["tool_calls"]]
     elif found["role"] == "assistant":
         found["content"] = found["content"] or ""

@@ -13,7 +13,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from llamaherd.chat.arguments import Broken, read_arguments
+from llamaherd.chat.arguments import BrokenCallError, read_arguments
 from llamaherd.chat.events import (
     CallArguments,
     CallBroken,
@@ -60,7 +60,8 @@ class SyntaxParser:
             tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools
         }
         self._calls = syntax.tools if self._schemas else None
-        self._reader, self._events, self._count = Reader(), [], 0  # type: ignore[var-annotated]
+        self._reader, self._count = Reader(), 0
+        self._events: list[Event] = []
         self._thought, self._spoke, self.in_thought = False, False, False
         self._reading = self._read()
         next(self._reading)
@@ -286,53 +287,56 @@ class SyntaxParser:
             found = yield from self._next_call(calls)
         return self._after
 
-    def _one_call(
-        self, slots: Mapping[str, str]
-    ) -> Generator[None, None, bool]:
+    def _one_call(self, slots: Mapping[str, str]) -> Generator[None, None, bool]:
+        """A call from its arguments on; False if it turns out to be none."""
         calls, index = self._calls, self._count
         assert calls is not None
-        name = slots[NAME]
+        name = slots.get(NAME)
         self._count += 1
-        self._events.append(CallStart(index, name, slots.get(ID)))
+        if name is not None:
+            self._events.append(CallStart(index, name, slots.get(ID)))
         try:
             text = yield from self._emitted(index, name)
             checked_object(text)
-            yield from self._tail(calls)
-        except Broken as broken:
-            self._events.append(CallBroken(index, f"malformed call of {name}: {broken}"))
+            late = yield from self._tail(calls)
+        except BrokenCallError as broken:
+            self._events.append(CallBroken(index, f"malformed tool call: {broken}"))
             self._say(ContentDelta, self._reader.since_mark())
             return False
+        if name is None:
+            self._events.append(CallStart(index, late[NAME], late.get(ID)))
+            self._events.append(CallArguments(index, text))
         self._events.append(CallEnd(index))
         return True
 
-    def _emitted(self, index: int, name: str) -> Generator[None, None, str]:
-        """A call's arguments as events; returns all of them."""
+    def _emitted(self, index: int, name: str | None) -> Generator[None, None, str]:
+        """A call's arguments, as events if the call's name is known; returns all of them."""
         calls, found = self._calls, []
         assert calls is not None
-        for piece in read_arguments(self._reader, calls, self._schemas[name]):
+        for piece in read_arguments(self._reader, calls, self._schemas.get(name or "", {})):
             if piece is None:
                 yield
             elif piece:
                 found.append(piece)
-                self._events.append(CallArguments(index, piece))
+                if name is not None:
+                    self._events.append(CallArguments(index, piece))
         return "".join(found)
 
-    def _tail(self, calls: ToolSyntax) -> Reading:
-        """What ends a call; an answer may stop before it."""
-        reader = self._reader
-        pattern = calls.tail
+    def _tail(self, calls: ToolSyntax) -> Generator[None, None, Mapping[str, str]]:
+        """What ends a call; an answer may stop before it. Returns the slots in it."""
+        reader, pattern = self._reader, calls.tail
         while True:
             found = match_pattern(
                 reader.text, reader.at, pattern, self._schemas, ended=reader.ended
             )
             if isinstance(found, Match):
                 reader.at = found.end
-                return
-            if reader.ended and _is_beginning(reader.text[reader.at :], pattern):
+                return found.slots
+            if reader.ended and NAME not in pattern and _begins(pattern, reader.text[reader.at :]):
                 reader.at = len(reader.text)
-                return
+                return {}
             if found is None:
-                raise Broken(f"expected {pattern.strip()!r} after the arguments")
+                raise BrokenCallError(f"expected {pattern.strip()!r} after the arguments")
             yield
 
     def _next_call(self, calls: ToolSyntax) -> Generator[None, None, Result]:
@@ -378,16 +382,16 @@ class SyntaxParser:
 
 
 def checked_object(text: str) -> None:
-    """Raise Broken unless a call's arguments are a JSON object."""
+    """Raise BrokenCallError unless a call's arguments are a JSON object."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise Broken(f"its arguments are not JSON ({error})") from error
+        raise BrokenCallError(f"its arguments are not JSON ({error})") from error
     if not isinstance(value, dict):
-        raise Broken("its arguments are not an object")
+        raise BrokenCallError("its arguments are not an object")
 
 
-def _is_beginning(text: str, pattern: str) -> bool:
+def _begins(pattern: str, text: str) -> bool:
     return re.sub(r"\s", "", pattern).startswith(re.sub(r"\s", "", text))
 
 

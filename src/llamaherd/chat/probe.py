@@ -13,6 +13,9 @@ from llamaherd.errors import ChatTemplateError
 USER, CONTENT, THOUGHT = "qzuser", "qzcontent", "qzthought"
 NAMES, IDS, KEYS = ("qz_first", "qz_second"), ("qzid00001", "qzid00002"), ("qz_a", "qz_b")
 
+REASONING_KEYS = ("reasoning_content", "reasoning", "thinking")
+"""The fields in which templates look for a message's thoughts, the commonest first."""
+
 Arguments = Mapping[str, Any]
 
 
@@ -49,9 +52,7 @@ class Bench:
         """A question that is answered with text."""
         return self._render([{"role": "assistant", "content": content, **fields}], False, {})
 
-    def calls(
-        self, *arguments: Arguments, content: str | None = None, **fields: Any
-    ) -> str | None:
+    def calls(self, *arguments: Arguments, content: str | None = None, **fields: Any) -> str | None:
         """A question that is answered with one call for each of ``arguments``."""
         calls = [self._call(i, a) for i, a in enumerate(arguments)]
         message = {

@@ -1,10 +1,10 @@
 """A Jinja2 environment in which a hostile template can neither reach out, hang, nor grow.
 
-Jinja2's own sandbox keeps a template away from Python. This one adds bounds that hold on any thread,
-without signals: loops, calls and filters are counted, texts and containers are measured where they
-are made, and whatever could be huge before it could be measured (``'x' * 10**10``, format widths)
-is refused first. The template's syntax tree is changed before it is compiled, so that no loop,
-literal or ``~`` escapes the count.
+Jinja2's own sandbox keeps a template away from Python. This one adds bounds that hold on any
+thread, without signals: loops, calls and filters are counted, texts and containers are measured
+where they are made, and whatever could be huge before it could be measured (``'x' * 10**10``,
+format widths) is refused first. The template's syntax tree is changed before it is compiled, so
+that no loop, literal or ``~`` escapes the count.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class BoundedEnvironment(SandboxedEnvironment):
         _check_binop(operator, left, right)
         return _weighed(super().call_binop(context, operator, left, right))
 
-    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: B902, N805
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         __self.spend(1 + sum(len(a) for a in args if isinstance(a, (list, tuple))))
         owner, args = getattr(__obj, "__self__", None), _materialised(args)
         if isinstance(owner, (str, list, dict)):
@@ -144,22 +144,22 @@ _USELESS_FILTERS = ("pprint", "urlize", "wordwrap", "xmlattr", "random")
 class _Bound(NodeTransformer):
     """Puts the checks into a template's syntax tree."""
 
-    def visit_For(self, node: nodes.For) -> nodes.Node:
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
-        node.iter = _filtered(node.iter, "_counted")
+        node.iter = _filtered(node.iter, "_counted")  # type: ignore[arg-type]
         return node
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
         return _filtered(nodes.List(node.nodes, lineno=node.lineno), "_concat")
 
-    def visit_List(self, node: nodes.List) -> nodes.Node:
+    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
         return self._literal(node)
 
-    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:
+    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
         return self._literal(node)
 
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
         return self._literal(node) if node.ctx == "load" else node
 
     def _literal(self, node: nodes.Expr) -> nodes.Expr:

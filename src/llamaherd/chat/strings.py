@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 
@@ -13,15 +12,23 @@ _MARKER = re.compile(r"<[^<>]*>|\[[A-Z_/]+\]")
 
 def common_prefix(*texts: str) -> str:
     """The longest beginning of all ``texts`` that does not end inside a marker."""
-    found = os.path.commonprefix(texts)
+    found = _shared(texts)
     if all(len(text) == len(found) for text in texts):
         return found
     return _OPEN_MARKER.sub("", found)
 
 
+def _shared(texts: Sequence[str]) -> str:
+    first, last = min(texts), max(texts)
+    for i, char in enumerate(first):
+        if char != last[i]:
+            return first[:i]
+    return first
+
+
 def common_suffix(*texts: str) -> str:
     """The longest end of all ``texts`` that does not begin inside a marker."""
-    found = os.path.commonprefix([text[::-1] for text in texts])[::-1]
+    found = _shared([text[::-1] for text in texts])[::-1]
     if any(len(text) == len(found) for text in texts):
         return found
     rest = _MARKER_REST.match(found)

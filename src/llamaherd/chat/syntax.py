@@ -96,6 +96,7 @@ class ToolSyntax:
         after_text: what stands between an answer's text and the calls; None if the template never
             writes both.
         exclusive: whether calls get lost beside text.
+        one_remark: whether text and thoughts beside calls are refused together.
         content: the ``content`` that the template wants beside calls, if there is no text.
         as_text: whether the template wants arguments as JSON text instead of an object.
         short_ids: whether ids must be nine letters and digits.
@@ -112,6 +113,7 @@ class ToolSyntax:
     parallel: bool = True
     after_text: str | None = ""
     exclusive: bool = False
+    one_remark: bool = False
     content: str | None = ""
     as_text: bool = False
     short_ids: bool = False

@@ -73,7 +73,9 @@ def _wrapped(place: str, name: object, described: str, parameters: object) -> De
     properties = parameters.get("properties", {})
     if not isinstance(properties, Mapping):
         raise OptionError(f"{place} ({name}).function.parameters.properties", properties, "schemas")
-    schema = {"type": "object", **parameters, "properties": dict(properties)}
+    schema = {"type": "object", **parameters}
+    if "properties" not in schema:
+        schema |= {"properties": {}, "additionalProperties": schema.get("additionalProperties", True)}
     function = {"name": name, "description": described, "parameters": schema}
     return {"type": "function", "function": function}
 
@@ -88,7 +90,9 @@ def _of_function(place: str, function: Callable[..., Any]) -> Definition:
         hints = typing.get_type_hints(function, include_extras=True)
         signature = inspect.signature(function)
     except (TypeError, ValueError, NameError) as error:
-        raise OptionError(f"{place} ({name})", function, f"a readable signature: {error}") from error
+        raise OptionError(
+            f"{place} ({name})", function, f"a readable signature: {error}"
+        ) from error
     properties, required = {}, []
     for key, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
