@@ -64,13 +64,82 @@ def test_a_broken_template_is_an_error_at_once() -> None:
         "{{ ''.__class__.__mro__[1].__subclasses__() }}",
         "{{ messages.append.__self__.__class__.__mro__ }}",
         "{{ raise_exception.__globals__['__builtins__'] }}",
-        "{{ messages.append({'role': 'user'}) }}",
         "{% set x = messages.__setitem__ %}{{ x(0, 1) }}",
     ],
 )
 def test_a_template_cannot_leave_the_sandbox(source: str) -> None:
     with pytest.raises(ChatTemplateError):
         _template(source).render(HI)
+
+
+def test_templates_may_change_their_own_lists_but_not_the_callers() -> None:
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "hi", "tags": []}]
+    source = "{% set _ = messages[0].tags.append('x') %}{{ messages[0].tags | length }}"
+    assert _template(source).render(messages) == "1"
+    assert messages[0]["tags"] == []
+
+
+def test_generation_blocks_are_their_text() -> None:
+    assert _template("a{% generation %}b{% endgeneration %}c").render(HI) == "abc"
+
+
+HOSTILE = {
+    "loops in loops": "{% for i in range(99999) %}{% for j in range(99999) %}"
+    "{% endfor %}{% endfor %}",
+    "a loop over what it makes": "{% set l = [1] %}{% for x in l %}{% set _ = l.append(x) %}"
+    "{% endfor %}{% for x in l * 999999 %}{% endfor %}",
+    "a huge text": "{{ 'x' * 10**9 }}",
+    "a huge constant": "{{ 'x' * 10000000000 }}",
+    "doubling": "{% set n = namespace(x='xx') %}{% for i in range(99) %}"
+    "{% set n.x = n.x ~ n.x %}{% endfor %}",
+    "doubling by addition": "{% set n = namespace(x='xx') %}{% for i in range(99) %}"
+    "{% set n.x = n.x + n.x %}{% endfor %}",
+    "doubling a list": "{% set n = namespace(x=[1]) %}{% for i in range(99) %}"
+    "{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x | tojson }}",
+    "extending a list by itself": "{% set l = [1] %}{% for i in range(99) %}"
+    "{% set _ = l.extend(l) %}{% endfor %}",
+    "a list that holds itself": "{% set l = [1] %}{% set _ = l.append(l) %}{{ l | tojson }}",
+    "a huge number": "{{ 9 ** 9 ** 9 }}",
+    "squaring": "{% set n = namespace(x=9) %}{% for i in range(99) %}"
+    "{% set n.x = n.x * n.x %}{% endfor %}",
+    "a wide format": "{{ '%999999999d' % 1 }}",
+    "a computed width": "{{ '%*d' % (999999999, 1) }}",
+    "a wide format method": "{{ '{:>999999999}'.format(1) }}",
+    "a nested width": "{{ '{:>{}}'.format(1, 999999999) }}",
+    "a wide filter": "{{ 'x' | center(999999999) }}",
+    "a wide method": "{{ 'x'.ljust(999999999) }}",
+    "a wide indent": "{{ {'a': 1} | tojson(indent=999999999) }}",
+    "replacing": "{% set x = 'x' * 9999999 %}{{ x | replace('x', x) }}",
+    "replacing by method": "{% set x = 'x' * 9999999 %}{{ x.replace('x', x) }}",
+    "joining": "{% set x = 'x' * 9999999 %}{{ range(99999) | join(x) }}",
+    "joining by method": "{% set x = 'x' * 9999999 %}{{ x.join('y' * 9999) }}",
+    "long output": "{% set x = 'x' * 9999999 %}{% for i in range(99) %}{{ x }}{% endfor %}",
+    "long output in a macro": "{% set x = 'x' * 9999999 %}{% macro m() %}"
+    "{% for i in range(99) %}{{ x }}{% endfor %}{% endmacro %}{{ m() | length }}",
+    "recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+    "branching recursion": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}"
+    "{% endmacro %}{{ m(99) }}",
+    "a recursive loop": "{% for x in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}",
+    "tabs": "{{ ('\\t' * 99999).expandtabs(99999) }}",
+    "lorem ipsum": "{{ lipsum(n=99999) }}",
+}
+
+
+@pytest.mark.parametrize("source", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.timeout(20)
+def test_a_template_that_loops_or_explodes_is_an_error(source: str) -> None:
+    with pytest.raises(ChatTemplateError):
+        _template(source).render(HI)
+
+
+def test_the_message_that_is_refused_is_named() -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'tool' %}"
+        "{{ raise_exception('no tools here') }}{% endif %}{% endfor %}"
+    )
+    messages = [*HI, {"role": "tool", "content": "x"}, *HI]
+    with pytest.raises(ChatTemplateError, match=r"at messages\[1\]: no tools here"):
+        _template(source).render(messages)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,32 @@
-"""Messages to text, by the model's own Jinja template."""
+"""Messages to text and answers to messages, by the model's own Jinja template."""
 
+from llamaherd.chat.events import (
+    CallArguments,
+    CallBroken,
+    CallEnd,
+    CallStart,
+    ContentDelta,
+    Event,
+    Note,
+    ReasoningDelta,
+)
+from llamaherd.chat.format import ChatFormat, Prompt
+from llamaherd.chat.parser import Parser
 from llamaherd.chat.template import ChatTemplate
+from llamaherd.chat.tools import normalised
 
-__all__ = ["ChatTemplate"]
+__all__ = [
+    "CallArguments",
+    "CallBroken",
+    "CallEnd",
+    "CallStart",
+    "ChatFormat",
+    "ChatTemplate",
+    "ContentDelta",
+    "Event",
+    "Note",
+    "Parser",
+    "Prompt",
+    "ReasoningDelta",
+    "normalised",
+]

@@ -90,12 +90,8 @@ class ChatFormat:
         continued = add_generation_prompt and _is_open(found[-1])
         if continued:
             found[-1] = _marked(found[-1], chosen.syntax)
-        text = chosen.template.render(
-            found,
-            tools=list(tools) or None,
-            add_generation_prompt=add_generation_prompt and not continued,
-            **variables,
-        )
+        generate = add_generation_prompt and not continued
+        text = chosen.template.render_checked(found, list(tools) or None, generate, variables)
         return self._prompt(_continued(text) if continued else text, chosen.syntax)
 
     def parser(self, prompt: Prompt, tools: Tools = ()) -> Parser:

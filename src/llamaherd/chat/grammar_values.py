@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -107,8 +106,7 @@ class Values:
         whole = f"/{begin}({pattern}){end}/"
         if _length(schema) == "0,":
             return whole
-        name = f"T{re.sub('[^A-Z]', '', self.tool.upper())}{abs(hash(whole)) % 10**9}"
-        return self.lark.set(name, f"{whole} & /(?s:.{{{_length(schema)}}})/")
+        return self.lark.terminal(f"{whole} & /(?s:.{{{_length(schema)}}})/")
 
     # -- values that are literals -------------------------------------------------------------
 

@@ -29,10 +29,9 @@ class Lark:
         """The grammar; its first rule is ``start``."""
         return "\n".join(f"{name}: {body}" for name, body in self._rules.items()) + "\n"
 
-    def set(self, name: str, body: str) -> str:
+    def set(self, name: str, body: str) -> None:
         """Define a rule under a name of its own."""
         self._rules[name] = body
-        return re.split(r"\[", name)[0]
 
     def rule(self, body: str, options: str = "") -> str:
         """A rule's name; the same rule is written once."""
@@ -41,6 +40,14 @@ class Lark:
             name = f"r{len(self._names)}"
             self._names[key] = name
             self._rules[name + options] = body
+        return self._names[key]
+
+    def terminal(self, body: str) -> str:
+        """A terminal's name: a regular expression of several."""
+        key = f"terminal:{body}"
+        if key not in self._names:
+            self._names[key] = f"T{len(self._names)}"
+            self._rules[self._names[key]] = body
         return self._names[key]
 
     def literal(self, text: str) -> str:

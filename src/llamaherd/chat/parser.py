@@ -77,6 +77,11 @@ class SyntaxParser:
         self._reader.ended = True
         return self._resume()
 
+    @property
+    def held(self) -> str:
+        """Text that has come and that no event has told of yet."""
+        return self._reader.text[self._reader.at :]
+
     def _resume(self) -> list[Event]:
         next(self._reading, None)
         events, self._events = self._events, []

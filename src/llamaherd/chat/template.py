@@ -70,11 +70,24 @@ class ChatTemplate:
         Raises:
             ChatTemplateError: a message is malformed, or the template refused the conversation.
         """
-        found = checked(messages)
+        return self.render_checked(checked(messages), tools, add_generation_prompt, variables)
+
+    def render_checked(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        add_generation_prompt: bool,
+        variables: Mapping[str, Any],
+    ) -> str:
+        """The same for messages whose shape is known to be right.
+
+        Raises:
+            ChatTemplateError: names the message that the template refused, and why.
+        """
         try:
-            return self.render_raw(found, tools, add_generation_prompt, variables)
+            return self.render_raw(messages, tools, add_generation_prompt, variables)
         except ChatTemplateError as error:
-            raise self._refusal(found, tools, variables, error) from error
+            raise self._refusal(messages, tools, variables, error) from error
 
     def render_raw(
         self,

@@ -75,7 +75,10 @@ def _wrapped(place: str, name: object, described: str, parameters: object) -> De
         raise OptionError(f"{place} ({name}).function.parameters.properties", properties, "schemas")
     schema = {"type": "object", **parameters}
     if "properties" not in schema:
-        schema |= {"properties": {}, "additionalProperties": schema.get("additionalProperties", True)}
+        schema |= {
+            "properties": {},
+            "additionalProperties": schema.get("additionalProperties", True),
+        }
     function = {"name": name, "description": described, "parameters": schema}
     return {"type": "function", "function": function}
 
