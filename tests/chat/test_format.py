@@ -55,9 +55,26 @@ def test_tools_choose_the_template_for_tools() -> None:
     assert chat.render(HI, tools=TOOLS).text == "2 tools"
 
 
-def test_a_template_that_takes_no_tools_says_so() -> None:
-    with pytest.raises(UnsupportedError, match="takes no tools"):
-        _chat("{{ messages[0].content }}").render(HI, tools=TOOLS)
+def test_a_template_that_knows_no_tools_says_so() -> None:
+    source = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    with pytest.raises(UnsupportedError, match="knows no tools"):
+        _chat(source).render(HI, tools=TOOLS)
+
+
+def test_a_template_that_only_writes_calls_gets_the_tools_in_the_system_message() -> None:
+    prompt = _chat(OWN["bare object"]).render(HI, tools=TOOLS)
+    assert prompt.text.startswith('<|system|>You can call these tools:\n{"name": "get"')
+    assert prompt.text.endswith("<|user|>hi<|end|><|assistant|>")
+
+
+def test_an_effort_goes_to_templates_that_know_it() -> None:
+    chat = _chat("{{ reasoning_effort }}{% for m in messages %}{{ m.content }}{% endfor %}")
+    assert chat.render(HI, **chat.thinking(effort="high")).text == "highhi"
+    assert _chat(THINKING).thinking(effort="none") == {"enable_thinking": False}
+    with pytest.raises(UnsupportedError, match="no reasoning_effort"):
+        _chat().thinking(effort="high")
+    with pytest.raises(UnsupportedError, match="no switch"):
+        _chat().thinking(False)
 
 
 def test_a_call_cannot_be_required_of_a_template_that_writes_none() -> None:

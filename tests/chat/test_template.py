@@ -99,7 +99,7 @@ HOSTILE = {
     "extending a list by itself": "{% set l = [1] %}{% for i in range(99) %}"
     "{% set _ = l.extend(l) %}{% endfor %}",
     "a list that holds itself": "{% set l = [1] %}{% set _ = l.append(l) %}{{ l | tojson }}",
-    "a huge number": "{{ 9 ** 9 ** 9 }}",
+    "a huge number": "{{ 9 ** (9 ** 9) }}",
     "squaring": "{% set n = namespace(x=9) %}{% for i in range(99) %}"
     "{% set n.x = n.x * n.x %}{% endfor %}",
     "a wide format": "{{ '%999999999d' % 1 }}",

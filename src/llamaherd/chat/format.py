@@ -10,7 +10,7 @@ from typing import Any
 from llamaherd.chat import harmony
 from llamaherd.chat.grammar import Demand, grammar
 from llamaherd.chat.learn import learn
-from llamaherd.chat.messages import Message, adapted, checked
+from llamaherd.chat.messages import Message, adapted, checked, with_tools_described
 from llamaherd.chat.parser import Parser, SyntaxParser
 from llamaherd.chat.syntax import AnswerSyntax
 from llamaherd.chat.template import ChatTemplate
@@ -78,15 +78,18 @@ class ChatFormat:
         """The prompt for a conversation; a trailing assistant message is continued.
 
         Args:
-            tools: normalised definitions (`tools.py`) that may be called.
+            tools: normalised definitions (`tools.py`) that may be called. A template that writes
+                calls but no definitions gets them in the system message, as JSON.
             variables: further names for the template (``chat_template_kwargs``).
 
         Raises:
             ChatTemplateError: a message is malformed, or the template refused the conversation.
-            UnsupportedError: the template takes no tools.
+            UnsupportedError: the template knows no tools.
         """
         chosen = self._chosen(tools)
         found = adapted(checked(messages), chosen.syntax, chosen.template.source)
+        if tools and not chosen.lists_tools:
+            found = with_tools_described(found, tools)
         continued = add_generation_prompt and _is_open(found[-1])
         if continued:
             found[-1] = _marked(found[-1], chosen.syntax)
@@ -128,10 +131,29 @@ class ChatFormat:
             return harmony.grammar(demand)
         return grammar(prompt.syntax, demand)
 
-    def thinking(self, on: bool) -> dict[str, Any]:
-        """The template variables that turn thinking on or off; empty if it has no switch."""
+    def thinking(self, on: bool | None = None, effort: str | None = None) -> dict[str, Any]:
+        """The template variables for what a caller wants of thoughts.
+
+        Args:
+            on: whether there should be any; None for the template's own choice.
+            effort: how much, in the template's own words; "none" is ``on=False`` to a template
+                that knows no efforts.
+
+        Raises:
+            UnsupportedError: the template has no switch for that.
+        """
         switches = self._chosen(()).syntax.switches
-        return {name: _SWITCHED[name][on] for name in switches if name in _SWITCHED}
+        if effort is not None and "reasoning_effort" not in switches:
+            if effort != "none":
+                raise UnsupportedError("the model's chat template knows no reasoning_effort")
+            on, effort = False, None
+        found = {} if effort is None else {"reasoning_effort": effort}
+        if on is None:
+            return found
+        named = {name: _SWITCHED[name][on] for name in switches if name in _SWITCHED}
+        if not named:
+            raise UnsupportedError("the model's chat template has no switch for thinking")
+        return {**named, **found}
 
     @property
     def can_call(self) -> bool:
@@ -148,8 +170,8 @@ class ChatFormat:
         if name not in self._templates:
             raise UnsupportedError("the model has no chat template of the name 'default'")
         chosen = self._templates[name]
-        if tools and not chosen.template.names & {"tools", "functions"}:
-            raise UnsupportedError("the model's chat template takes no tools")
+        if tools and not chosen.lists_tools and chosen.syntax.tools is None:
+            raise UnsupportedError("the model's chat template knows no tools")
         return chosen
 
     def _prompt(self, text: str, syntax: AnswerSyntax) -> Prompt:
@@ -164,6 +186,11 @@ class _Learned:
 
     def __init__(self, source: str, *, bos: str, eos: str, now: Callable[[], float]) -> None:
         self.template = ChatTemplate(source, bos=bos, eos=eos, now=now)
+
+    @property
+    def lists_tools(self) -> bool:
+        """Whether the template tells the model which tools there are."""
+        return bool(self.template.names & {"tools", "functions"})
 
     @functools.cached_property
     def syntax(self) -> AnswerSyntax:

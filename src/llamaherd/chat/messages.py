@@ -141,3 +141,15 @@ def _id(given: str, tools: ToolSyntax) -> str:
     if not tools.short_ids or (len(given) == 9 and given.isalnum()):
         return given
     return hashlib.sha256(given.encode()).hexdigest()[:9]
+
+
+def with_tools_described(
+    messages: Sequence[dict[str, Any]], tools: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The messages with the tools' definitions in the system message, as JSON."""
+    lines = [json.dumps(tool["function"], ensure_ascii=False) for tool in tools]
+    text = "\n".join(["You can call these tools:", *lines])
+    first, *rest = messages
+    if first["role"] == "system":
+        return [{**first, "content": f"{first['content'] or ''}\n\n{text}"}, *rest]
+    return [{"role": "system", "content": text}, *messages]

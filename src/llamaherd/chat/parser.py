@@ -67,6 +67,7 @@ class SyntaxParser:
         next(self._reading)
         if prefill:
             self.feed(prefill)
+            self._reader.take_space()
             self._spoke = False
 
     def feed(self, text: str) -> list[Event]:
@@ -93,7 +94,7 @@ class SyntaxParser:
         yield
         state = self._fresh
         while True:
-            after = yield from state()  # type: ignore[func-returns-value]
+            after = yield from state()
             if after is None:
                 return
             state = after

@@ -8,7 +8,6 @@ those names: Hugging Face transformers' documentation on chat templating.
 
 from __future__ import annotations
 
-import copy
 import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -107,8 +106,8 @@ class ChatTemplate:
         try:
             with self._environment.bounded():
                 return self._template.render(
-                    messages=copy.deepcopy(list(messages)),  # templates may change their lists
-                    tools=None if tools is None else copy.deepcopy(list(tools)),
+                    messages=_copy(list(messages)),  # templates may change their lists
+                    tools=None if tools is None else _copy(list(tools)),
                     add_generation_prompt=add_generation_prompt,
                     **self._tokens,
                     **self._old_names(tools),
@@ -160,6 +159,15 @@ class ChatTemplate:
 
     def _strftime_now(self, pattern: str) -> str:
         return datetime.datetime.fromtimestamp(self._now()).strftime(pattern[:1000])
+
+
+def _copy(value: Any) -> Any:
+    """A copy of something like JSON; what is none of it is shared."""
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
 
 
 def _reason(error: BaseException) -> str:

@@ -55,7 +55,9 @@ def _checked(place: str, tool: Mapping[str, Any]) -> Definition:
     name, described = function.get("name"), function.get("description") or ""
     if not isinstance(described, str):
         raise OptionError(f"{place}.function.description", described, "a string")
-    parameters = function.get("parameters") or {"type": "object", "properties": {}}
+    parameters = function.get("parameters")
+    if parameters is None:
+        parameters = {"type": "object", "properties": {}}
     found = _wrapped(place, name, described, parameters)
     strict = function.get("strict")
     if strict not in (None, True, False):
