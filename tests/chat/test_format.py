@@ -155,6 +155,17 @@ def test_control_tokens_are_tokens_in_the_grammar(text: str, auto: bool, require
     assert _accepts(chat.grammar(prompt, GET, required=True), text) is required
 
 
+def test_text_markers_engage_the_grammar_too() -> None:
+    chat = _chat()
+    lark = chat.grammar(chat.render(HI, tools=GET), GET)
+    bytes_only = LLTokenizer("byte")
+    for text, expected in ((f"Well. {CALL}", True), ("Well. <call>x", False), ("a <cal", True)):
+        matcher = LLMatcher(bytes_only, LLMatcher.grammar_from_lark(lark), log_level=0)
+        data = list(text.encode())
+        count = matcher.try_consume_tokens(data)
+        assert (count == len(data) and matcher.is_accepting()) is expected
+
+
 def test_a_thought_that_the_prompt_began_is_ended_first() -> None:
     chat = _chat(THINKING, specials=SPECIALS)
     lark = chat.grammar(chat.render(HI, tools=GET), GET, required=True)

@@ -20,13 +20,11 @@ from llamaherd.chat.events import (
     CallEnd,
     CallStart,
     ContentDelta,
-    Event,
     ReasoningDelta,
 )
 from llamaherd.chat.grammar import Demand, closed, json_of
 from llamaherd.chat.lark import Lark
-from llamaherd.chat.parser import checked_object
-from llamaherd.chat.reading import Reader
+from llamaherd.chat.parser import ResumedParser, checked_object
 from llamaherd.chat.syntax import AnswerSyntax
 
 START, CHANNEL, MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
@@ -41,33 +39,17 @@ def speaks(syntax: AnswerSyntax) -> bool:
     return syntax.content.open == f"{CHANNEL}final{MESSAGE}"
 
 
-class HarmonyParser:
+class HarmonyParser(ResumedParser):
     """The parser of this format; see :class:`llamaherd.chat.parser.Parser`."""
 
     def __init__(self, tools: Sequence[Mapping[str, Any]] = (), prefill: str = "") -> None:
         self._names = {tool["function"]["name"] for tool in tools}
-        self._reader, self._count = Reader(), 0
-        self._events: list[Event] = []
-        self._reading = self._read()
-        next(self._reading)
+        self._count = 0
+        super().__init__()
         if prefill:
             self.feed(prefill)
 
-    def feed(self, text: str) -> list[Event]:
-        self._reader.feed(text)
-        return self._resume()
-
-    def finish(self) -> list[Event]:
-        self._reader.ended = True
-        return self._resume()
-
-    def _resume(self) -> list[Event]:
-        next(self._reading, None)
-        events, self._events = self._events, []
-        return events
-
     def _read(self) -> Generator[None, None, None]:
-        yield
         while not self._reader.done:
             header = yield from self._header()
             name = _RECIPIENT.search(header)

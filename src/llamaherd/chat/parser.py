@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -41,7 +42,40 @@ class Parser(Protocol):
         """What is known once no more text comes."""
 
 
-class SyntaxParser:
+class ResumedParser(ABC):
+    """A parser that reads on where it stopped for want of text."""
+
+    def __init__(self) -> None:
+        self._reader = Reader()
+        self._events: list[Event] = []
+        self._reading = self._read()
+
+    @abstractmethod
+    def _read(self) -> Reading:
+        """Read all of the answer, adding events; yields wherever more text is needed."""
+
+    def feed(self, text: str) -> list[Event]:
+        """What ``text``, which follows what was fed before, makes known."""
+        self._reader.feed(text)
+        return self._resume()
+
+    def finish(self) -> list[Event]:
+        """What is known once no more text comes."""
+        self._reader.ended = True
+        return self._resume()
+
+    @property
+    def held(self) -> str:
+        """Text that has come and that no event has told of yet."""
+        return self._reader.text[self._reader.at :]
+
+    def _resume(self) -> list[Event]:
+        next(self._reading, None)
+        events, self._events = self._events, []
+        return events
+
+
+class SyntaxParser(ResumedParser):
     """The parser of everything that was learned from a template.
 
     Args:
@@ -60,38 +94,17 @@ class SyntaxParser:
             tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools
         }
         self._calls = syntax.tools if self._schemas else None
-        self._reader, self._count = Reader(), 0
-        self._events: list[Event] = []
+        self._count = 0
         self._thought, self._spoke, self.in_thought = False, False, False
-        self._reading = self._read()
-        next(self._reading)
+        super().__init__()
         if prefill:
             self.feed(prefill)
             self._reader.take_space()
             self._spoke = False
 
-    def feed(self, text: str) -> list[Event]:
-        self._reader.feed(text)
-        return self._resume()
-
-    def finish(self) -> list[Event]:
-        self._reader.ended = True
-        return self._resume()
-
-    @property
-    def held(self) -> str:
-        """Text that has come and that no event has told of yet."""
-        return self._reader.text[self._reader.at :]
-
-    def _resume(self) -> list[Event]:
-        next(self._reading, None)
-        events, self._events = self._events, []
-        return events
-
     # -- states -------------------------------------------------------------------------------
 
     def _read(self) -> Reading:
-        yield
         state = self._fresh
         while True:
             after = yield from state()
