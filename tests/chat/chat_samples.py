@@ -83,6 +83,12 @@ OWN = {
         "{{ k }}={{ v | tojson }}{{ '' if loop.last else ', ' }}{% endfor %})"
         "{{ '' if loop.last else ', ' }}{% endfor %}]<|/py|>"
     ),
+    "like Python with raw texts": _chat(
+        "<|py|>[" + _EACH + "{{ f.name }}({% for k, v in f.arguments.items() %}{{ k }}="
+        "{% if v is string %}'{{ v }}'{% else %}{{ v }}{% endif %}"
+        "{{ '' if loop.last else ', ' }}{% endfor %}){{ '' if loop.last else ', ' }}"
+        "{% endfor %}]<|/py|>"
+    ),
     "bare object": (
         "{% for m in messages %}<|{{ m.role }}|>{% if m.tool_calls %}"
         "{% if m.tool_calls | length > 1 %}{{ raise_exception('one call') }}{% endif %}"

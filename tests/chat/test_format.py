@@ -38,6 +38,17 @@ def test_a_trailing_thought_is_continued() -> None:
     assert read(chat.parser(prompt), ["so.</think>Yes"]).reasoning == "so."
 
 
+def test_a_thought_is_seen_open_where_nothing_else_marks_the_answer() -> None:
+    source = (
+        "{% for m in messages %}{% if m.role == 'user' %}[U]{{ m.content }}[A]<think>"
+        "{% else %}{{ m.reasoning_content }}</think>{{ m.content }}<eos>{% endif %}{% endfor %}"
+    )
+    chat = _chat(source)
+    prompt = chat.render(HI)
+    assert prompt.in_thought
+    assert read(chat.parser(prompt), ["hm</think>yes"]).reasoning == "hm"
+
+
 def test_thinking_is_switched_by_the_templates_own_variable() -> None:
     chat = _chat(THINKING)
     assert chat.thinking(False) == {"enable_thinking": False}

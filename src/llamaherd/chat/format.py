@@ -175,10 +175,17 @@ class ChatFormat:
         return chosen
 
     def _prompt(self, text: str, syntax: AnswerSyntax) -> Prompt:
-        header = syntax.header
-        prefill = text[text.rfind(header) + len(header) :] if header and header in text else ""
+        prefill = _prefill(text, syntax)
         parser = SyntaxParser(syntax, (), prefill)
         return Prompt(text, prefill, syntax, parser.in_thought)
+
+
+def _prefill(text: str, syntax: AnswerSyntax) -> str:
+    """The end of a prompt that belongs to the answer."""
+    opened = syntax.reasoning.open.strip() if syntax.reasoning else ""
+    if syntax.header and syntax.header in text:
+        return text[text.rindex(syntax.header) + len(syntax.header) :]
+    return opened if opened and text.rstrip().endswith(opened) else ""
 
 
 class _Learned:

@@ -106,6 +106,8 @@ def _content_open(opened: str, reasoning: Wrapper | None) -> str:
             rest = without_prefix(opened, prefixes)
             if rest is not None:
                 opened = rest
+        if opened.strip() == reasoning.open.strip():
+            opened = ""
     return opened if opened.strip() else ""
 
 

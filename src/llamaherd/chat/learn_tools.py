@@ -154,7 +154,8 @@ class _Learner:
             return None
         text = self._collapsed(text[text.rindex(CONTENT) + len(CONTENT) :], [_ONE])
         at = text.find(re.split(f"[{ID}{INDEX}]", syntax.open + syntax.head)[0])
-        return text[:at] if at >= 0 else None
+        two_turns = bool(self.end.strip()) and self.end.strip() in text[: max(at, 0)]
+        return text[:at] if at >= 0 and not two_turns else None
 
     def _refuses_two_remarks(self) -> bool:
         thoughts = dict.fromkeys(REASONING_KEYS, THOUGHT)
