@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from llamaherd.chat.check import verified
 from llamaherd.chat.learn_tools import learn_tools
 from llamaherd.chat.probe import CONTENT, REASONING_KEYS, THOUGHT, Bench
 from llamaherd.chat.strings import common_prefix, common_suffix, markers, without_prefix
@@ -27,7 +28,11 @@ def learn(template: ChatTemplate) -> AnswerSyntax:
         return AnswerSyntax()
     key, thought = _thought(bench)
     header, role = _header(bench, [t for t in (plain, thought, bench.calls({})) if t])
+    if CONTENT not in plain[len(header) :]:
+        return AnswerSyntax()  # it writes the same whatever it is given
     reasoning = _reasoning(bench, header, thought)
+    if reasoning and not reasoning.close.strip():
+        reasoning = None  # nothing tells where a thought ends
     if reasoning and header:
         cut = _opened_at(header, reasoning)
         marker = reasoning.open if reasoning.open.strip() else header[cut:] + reasoning.open
@@ -36,7 +41,7 @@ def learn(template: ChatTemplate) -> AnswerSyntax:
         header = header[:cut]
     opened, rest = plain[len(header) :].split(CONTENT, 1)
     content = Wrapper(_content_open(opened, reasoning), _content_close(bench, rest))
-    return AnswerSyntax(
+    found = AnswerSyntax(
         header=role,
         content=content,
         reasoning=_closed(reasoning, content),
@@ -45,6 +50,7 @@ def learn(template: ChatTemplate) -> AnswerSyntax:
         tools=learn_tools(bench, header, reasoning, opened, rest[len(content.close) :]),
         end=rest[len(content.close) :],
     )
+    return verified(found, bench, header)
 
 
 def _thought(bench: Bench) -> tuple[str | None, str | None]:
@@ -81,7 +87,7 @@ def _tails(bench: Bench) -> list[str]:
 
 
 def _reasoning(bench: Bench, header: str, thought: str | None) -> Wrapper | None:
-    if thought is None:
+    if thought is None or THOUGHT not in thought[len(header) :]:
         found = _THOUGHT_MARKER.search(bench.template.source)
         return Wrapper(f"<{found[1]}>", found[0]) if found else None
     opened, rest = thought[len(header) :].split(THOUGHT, 1)

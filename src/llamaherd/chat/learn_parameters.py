@@ -69,8 +69,8 @@ def _form(codec: Codec, one: str, two: str) -> tuple[Form, str] | None:
     before = common_suffix(first, middle)
     middle = middle[: len(middle) - len(before)]
     after = common_prefix(last, middle)
-    if KEY not in before:
-        return None
+    if KEY not in before or (codec is Codec.RAW and not after.strip()):
+        return None  # in the second case nothing tells where a text ends
     return Form(before + VALUE + after, codec), middle[len(after) :]
 
 

@@ -319,7 +319,8 @@ class SyntaxParser(ResumedParser):
             checked_object(text)
             late = yield from self._tail(calls)
         except BrokenCallError as broken:
-            self._events.append(CallBroken(index, f"malformed tool call: {broken}"))
+            note = f"malformed tool call: {broken}"
+            self._events.append(Note(note) if name is None else CallBroken(index, note))
             self._say(ContentDelta, self._reader.since_mark())
             return False
         if name is None:
