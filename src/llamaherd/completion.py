@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from llamaherd.chat_answer import ChatAnswer
 from llamaherd.engine import (
     AsyncTokenStream,
     Event,
@@ -24,6 +25,7 @@ from llamaherd.responses import (
     JSON,
     ChatShape,
     Envelope,
+    TextAnswer,
     TextPosition,
     TextShape,
     chat_logprobs,
@@ -60,18 +62,26 @@ class Choice:
     """One answer on its way.
 
     Attributes:
+        answer: makes deltas of its text, and the whole of them.
         echo: the prompt, if it is part of the answer.
+        unsent: pieces whose text is held back, so that no chunk told of them yet.
     """
 
     index: int
+    answer: TextAnswer | ChatAnswer
     echo: Echo | None = None
     pieces: list[Piece] = field(default_factory=list)
+    unsent: list[Piece] = field(default_factory=list)
     position: TextPosition = field(default_factory=TextPosition)
 
     @property
     def text(self) -> str:
-        """All text so far, an echoed prompt included."""
+        """All text so far, as the model wrote it, an echoed prompt included."""
         return "".join(piece.text for piece in self.pieces)
+
+    def finish_reason(self, reason: str) -> str:
+        """Why it ended, in OpenAI's words."""
+        return "tool_calls" if self.answer.called and reason == "stop" else reason
 
 
 @dataclass
@@ -100,51 +110,72 @@ class Completion:
             if (first := self.shape.opening(choice.index)) is not None:
                 yield self._chunk([first])
             if choice.echo is not None and not self.wants_logprobs:
-                yield self._add(choice, Piece(choice.echo.text))
+                yield from self._add(choice, Piece(choice.echo.text))
 
-    def feed(self, index: int, event: Event) -> JSON:
-        """The chunk of an event of a choice."""
+    def feed(self, index: int, event: Event) -> Iterator[JSON]:
+        """The chunks of an event of a choice."""
         choice = self.choices[index]
         if isinstance(event, TokenEvent):
-            return self._add(choice, Piece(event.text, event.tokens, event.logprobs))
-        if isinstance(event, FinishEvent):
+            yield from self._add(choice, Piece(event.text, event.tokens, event.logprobs))
+        elif isinstance(event, FinishEvent):
             self.finishes[index] = event
-            last = self.shape.delta(index, "", None, event.reason)
-            return self._chunk([last], timings=timings(event))
-        assert isinstance(event, PromptEvent), event
-        assert choice.echo is not None, "a prompt's log-probabilities are only asked for with echo"
-        logprobs = (None, *event.logprobs)  # nothing predicts the first token
-        return self._add(choice, Piece(choice.echo.text, tuple(choice.echo.tokens), logprobs))
+            yield from self._end(choice, event)
+        else:
+            assert isinstance(event, PromptEvent), event
+            assert choice.echo is not None, "prompt log-probabilities are only asked for with echo"
+            logprobs = (None, *event.logprobs)  # nothing predicts the first token
+            echoed = Piece(choice.echo.text, tuple(choice.echo.tokens), logprobs)
+            yield from self._add(choice, echoed)
 
     def counts(self) -> Iterator[JSON]:
         """The chunk of token counts that may end a stream."""
         if self.include_usage:
-            yield self._chunk([], usage=usage(self._ends, self.n))
+            yield self._chunk([], usage=self._usage)
 
     def whole(self) -> JSON:
         """The response, once every choice has ended."""
-        done = [
-            self.shape.message(
-                choice.index,
-                choice.text,
-                self._logprobs(choice.pieces, TextPosition()),
-                finish.reason,
-            )
-            for choice, finish in zip(self.choices, self._ends, strict=True)
-        ]
-        counts = usage(self._ends, self.n)
+        done = [self._whole_choice(choice) for choice in self.choices]
         return self.envelope.wrap(
-            self.shape.whole, done, usage=counts, timings=timings(self._ends[0])
+            self.shape.whole, done, usage=self._usage, timings=timings(self._ends[0])
         )
+
+    def _whole_choice(self, choice: Choice) -> JSON:
+        whole = self.shape.message(
+            choice.index,
+            choice.answer.message,
+            self._logprobs(choice.pieces, TextPosition()),
+            choice.finish_reason(self.finishes[choice.index].reason),
+        )
+        return {**whole, "notes": list(choice.answer.notes)} if choice.answer.notes else whole
+
+    @property
+    def _usage(self) -> JSON:
+        n_reasoning = sum(choice.answer.n_reasoning for choice in self.choices)
+        return usage(self._ends, self.n, n_reasoning)
 
     @property
     def _ends(self) -> list[FinishEvent]:
         return [self.finishes[choice.index] for choice in self.choices]
 
-    def _add(self, choice: Choice, piece: Piece) -> JSON:
-        logprobs = self._logprobs([piece], choice.position)
+    def _add(self, choice: Choice, piece: Piece) -> Iterator[JSON]:
         choice.pieces.append(piece)
-        return self._chunk([self.shape.delta(choice.index, piece.text, logprobs, None)])
+        choice.unsent.append(piece)
+        delta = choice.answer.feed(piece.text, len(piece.tokens))
+        if delta is not None:
+            yield self._chunk([self._delta(choice, delta)])
+
+    def _end(self, choice: Choice, event: FinishEvent) -> Iterator[JSON]:
+        delta = choice.answer.finish()
+        if delta is not None or (choice.unsent and self.wants_logprobs):
+            yield self._chunk([self._delta(choice, delta or {})])
+        last = self.shape.delta(choice.index, {}, None, choice.finish_reason(event.reason))
+        if choice.answer.notes:
+            last["notes"] = list(choice.answer.notes)
+        yield self._chunk([last], timings=timings(event))
+
+    def _delta(self, choice: Choice, delta: JSON) -> JSON:
+        pieces, choice.unsent = choice.unsent, []
+        return self.shape.delta(choice.index, delta, self._logprobs(pieces, choice.position), None)
 
     def _chunk(self, choices: list[JSON], **more: JSON) -> JSON:
         without_counts = {"usage": None} if self.include_usage else {}  # as OpenAI writes it
@@ -167,7 +198,7 @@ def _chunks(completion: Completion, events: TokenStream) -> Iterator[JSON]:
     yield from completion.opening()
     try:
         for index, event in events:
-            yield completion.feed(index, event)
+            yield from completion.feed(index, event)
     except LlamaHerdError as error:
         error.partial_text = completion.choices[events.failed].text
         raise
@@ -179,7 +210,8 @@ async def _achunks(completion: Completion, events: AsyncTokenStream) -> AsyncGen
         yield chunk
     try:
         async for index, event in events:
-            yield completion.feed(index, event)
+            for chunk in completion.feed(index, event):
+                yield chunk
     except LlamaHerdError as error:
         error.partial_text = completion.choices[events.failed].text
         raise

@@ -15,6 +15,9 @@ import numpy as np
 
 from llamaherd.adapters import DEFAULT, Adapters
 from llamaherd.ambient import Ambient
+from llamaherd.chat import normalised
+from llamaherd.chat_answer import ChatAnswer
+from llamaherd.chat_demand import chat_demand
 from llamaherd.completion import (
     AsyncCompletionStream,
     Choice,
@@ -56,6 +59,7 @@ from llamaherd.responses import (
     JSON,
     ChatShape,
     Envelope,
+    TextAnswer,
     TextShape,
     embeddings,
     ranking,
@@ -276,19 +280,27 @@ class Llama:
         self,
         messages: Messages,
         *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
+        tools: Sequence[object] | None = None,
         add_generation_prompt: bool = True,
         **variables: Any,
     ) -> str:
         """The prompt that the model's chat template makes of a conversation.
 
+        Args:
+            tools: functions, Pydantic models or OpenAI's definitions that may be called.
+            variables: further names for the template.
+
         Raises:
             ChatTemplateError: the template refused the messages.
             UnsupportedError: the model has no chat template.
         """
-        return self._prompts.template.render(
-            messages, tools=tools, add_generation_prompt=add_generation_prompt, **variables
+        prompt = self._prompts.chat_format.render(
+            messages,
+            tools=normalised(tools or []),
+            add_generation_prompt=add_generation_prompt,
+            **variables,
         )
+        return prompt.text
 
     def generate(self, tokens: Sequence[int], **options: Unpack[SamplingOptions]) -> Iterator[int]:
         """Token ids as they are drawn, up to the end of the answer or the consumer's patience.
@@ -321,7 +333,7 @@ class Llama:
         prompt: Prompt | Messages,
         path: str | os.PathLike[str] | None = None,
         *,
-        tools: Sequence[Mapping[str, Any]] | None = None,
+        tools: Sequence[object] | None = None,
         lora: dict[str, float] | None = None,
     ) -> Path:
         """Read a prompt now, and save what the model remembers of it.
@@ -544,27 +556,44 @@ class Llama:
         own, params = self._split(CompletionParams, options, "prompt", "suffix")
         n_probs = params.n_probs or None if own.logprobs is None else own.logprobs
         asks: list[Ask] = []
-        echoes: list[Echo | None] = []
+        choices: list[Choice] = []
         for each in as_list(prompt):
             tokens = self._prompt_tokens(each, suffix)
             asks += self._asks(tokens, params, n_probs, own, echo=own.echo)
             echo = Echo(self._prompts.as_text(each), tokens) if own.echo else None
-            echoes += [echo] * params.n
-        completion = self._response("cmpl", TextShape(), echoes, asks, own, params.n)
-        return asks, completion
+            choices += [Choice(len(choices) + i, TextAnswer(), echo) for i in range(params.n)]
+        return asks, self._response("cmpl", TextShape(), choices, asks, own, params.n)
 
     def _chat(self, messages: Messages, options: Mapping[str, Any]) -> tuple[list[Ask], Completion]:
         own, params = self._split(ChatParams, options, "messages")
         n_probs = (own.top_logprobs or 0) if own.logprobs else params.n_probs or None
-        rendered = self.apply_chat_template(messages, **own.chat_template_kwargs)
-        asks = self._asks(self._prompts.chat(rendered), params, n_probs, own)
-        return asks, self._response("chatcmpl", ChatShape(), [None] * params.n, asks, own, params.n)
+        demand = chat_demand(own, params)
+        form = self._prompts.chat_format
+        wanted = {**form.thinking(own.enable_thinking, own.reasoning_effort)}
+        wanted |= own.chat_template_kwargs
+        prompt = form.render(messages, tools=demand.tools, **wanted)
+        if demand.needs_grammar:
+            lark = form.grammar(
+                prompt,
+                demand.callable_tools,
+                required=demand.required,
+                parallel=own.parallel_tool_calls,
+                schema=demand.schema,
+            )
+            params = replace(params, grammar=lark, json_schema=None)
+        shown = self._prompts.shown(prompt)
+        asks = self._asks(self._prompts.chat(prompt.text), params, n_probs, own, shown=shown)
+        choices = [
+            Choice(i, ChatAnswer(form.parser(prompt, demand.callable_tools), self._ambient.new_id))
+            for i in range(params.n)
+        ]
+        return asks, self._response("chatcmpl", ChatShape(), choices, asks, own, params.n)
 
     def _response(
         self,
         kind: str,
         shape: TextShape | ChatShape,
-        echoes: Sequence[Echo | None],
+        choices: list[Choice],
         asks: Sequence[Ask],
         own: ResponseParams,
         n: int,
@@ -572,7 +601,7 @@ class Llama:
         return Completion(
             self._envelope(kind, own.model),
             shape,
-            [Choice(index, echo) for index, echo in enumerate(echoes)],
+            choices,
             self.model.vocab,
             n=n,
             wants_logprobs=asks[0].request.n_probs is not None,
@@ -594,6 +623,7 @@ class Llama:
         own: ResponseParams,
         *,
         echo: bool = False,
+        shown: frozenset[int] = frozenset(),
     ) -> list[Ask]:
         """The ``n`` answers to a prompt."""
         seed = self._seed(params)
@@ -613,6 +643,7 @@ class Llama:
                 self._sampler(params, seed + index, own.logits_processor or ()),
                 params.stop_strings,
                 params.deadline_s,
+                shown,
             )
             for index in range(params.n)
         ]
@@ -635,9 +666,7 @@ class Llama:
     def _seed(self, params: SamplingParams) -> int:
         return self._ambient.new_seed() if params.seed in (None, -1) else int(params.seed or 0)
 
-    def _any_tokens(
-        self, prompt: Prompt | Messages, tools: Sequence[Mapping[str, Any]] | None
-    ) -> list[int]:
+    def _any_tokens(self, prompt: Prompt | Messages, tools: Sequence[object] | None) -> list[int]:
         if not isinstance(prompt, str) and any(isinstance(part, Mapping) for part in prompt):
             rendered = self.apply_chat_template(
                 prompt,  # type: ignore[arg-type]

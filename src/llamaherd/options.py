@@ -122,6 +122,12 @@ class ChatOptions(SamplingOptions, total=False):
     lora: dict[str, float] | None
     logprobs: bool | None
     top_logprobs: int | None
+    tools: list[Any] | None
+    tool_choice: str | dict[str, Any] | None
+    parallel_tool_calls: bool
+    response_format: dict[str, Any] | None
+    enable_thinking: bool | None
+    reasoning_effort: str | None
     chat_template_kwargs: dict[str, Any]
 
 

@@ -489,6 +489,22 @@ class ChatParams(ResponseParams):
     top_logprobs: int | None = option(
         None, "with so many likeliest alternatives; needs logprobs", ge=0, le=INT32_MAX
     )
+    tools: list[Any] | None = option(
+        None, "functions, Pydantic models or OpenAI's definitions that the model may call"
+    )
+    tool_choice: str | dict[str, Any] | None = option(
+        None,
+        "'auto' (the default beside tools), 'none', 'required', or one: a name or "
+        '{"type": "function", "function": {"name": ...}}',
+    )
+    parallel_tool_calls: bool = option(True, "whether an answer may hold several calls")
+    response_format: dict[str, Any] | None = option(
+        None, 'OpenAI\'s: {"type": "text"}, "json_object", or "json_schema" with its schema'
+    )
+    enable_thinking: bool | None = option(
+        None, "switch the model's thoughts on or off; None: the template's own choice"
+    )
+    reasoning_effort: str | None = option(None, "how much to think, in the template's own words")
     chat_template_kwargs: dict[str, Any] = option({}, "further variables for the model's template")
 
     def __post_init__(self) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from llamaherd.ambient import Ambient
-from llamaherd.chat import ChatTemplate
+from llamaherd.chat import ChatFormat
+from llamaherd.chat import Prompt as ChatPrompt
 from llamaherd.errors import OptionError, UnsupportedError
 from llamaherd.model import Model
 
@@ -75,25 +76,41 @@ class Prompts:
         return b"".join(pieces).decode("utf-8", "replace")
 
     @functools.cached_property
-    def template(self) -> ChatTemplate:
-        """The model's chat template.
+    def chat_format(self) -> ChatFormat:
+        """How the model writes conversations.
 
         Raises:
-            UnsupportedError: it has none.
+            UnsupportedError: it has no chat template.
         """
-        source = self._template_source or self._model.chat_templates.get("default")
-        if source is None:
+        given = self._template_source
+        templates = self._model.chat_templates if given is None else {"default": given}
+        if "default" not in templates:
             raise UnsupportedError(
                 f"{self._model.path} has no chat template: pass chat_template=, or use "
                 "create_completion with a prompt of your own"
             )
         special = self._vocab.special
-        return ChatTemplate(
-            source,
+        controls = self._controls("".join(templates.values()))
+        return ChatFormat(
+            templates,
             bos=self._special_text(special.bos),
             eos=self._special_text(special.eos),
             now=self._ambient.now,
+            specials=controls,
+            ends=[text for text, token in controls.items() if self._vocab.is_end(token)],
         )
+
+    def shown(self, prompt: ChatPrompt) -> frozenset[int]:
+        """Control tokens by which a model marks the parts of its answer."""
+        markers = "".join(self.chat_format.markers(prompt))
+        return frozenset(self._controls(markers).values())
+
+    def _controls(self, text: str) -> dict[str, int]:
+        """The control tokens that a text names."""
+        vocab = self._vocab
+        tokens = set(vocab.tokenize(text, add_special=False, parse_special=True))
+        found = {t: vocab.token_bytes(t, special=True) for t in tokens if vocab.is_control(t)}
+        return {name.decode("utf-8", "replace"): token for token, name in found.items()}
 
     def _plain(self, name: str, text: Prompt) -> list[int]:
         if isinstance(text, str):

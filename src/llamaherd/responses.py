@@ -41,20 +41,24 @@ class Envelope:
         }
 
 
-def usage(finishes: Sequence[FinishEvent], n: int = 1) -> JSON:
+def usage(finishes: Sequence[FinishEvent], n: int = 1, n_reasoning: int = 0) -> JSON:
     """Token counts of a response; a prompt counts once however many choices share it.
 
     Args:
         finishes: of all choices, the ``n`` of the first prompt first.
+        n_reasoning: tokens of thoughts among the generated ones.
     """
     prompt = sum(f.n_prompt for f in finishes[::n])
     generated = sum(f.n_generated for f in finishes)
-    return {
+    counts: JSON = {
         "prompt_tokens": prompt,
         "completion_tokens": generated,
         "total_tokens": prompt + generated,
         "prompt_tokens_details": {"cached_tokens": sum(f.n_cached for f in finishes[::n])},
     }
+    if n_reasoning:
+        counts["completion_tokens_details"] = {"reasoning_tokens": n_reasoning}
+    return counts
 
 
 def timings(finish: FinishEvent) -> JSON:
@@ -93,8 +97,9 @@ class TextShape:
         """A chunk's choice before any text; there is none here."""
         return None
 
-    def delta(self, index: int, text: str, logprobs: JSON | None, finish: str | None) -> JSON:
+    def delta(self, index: int, delta: JSON, logprobs: JSON | None, finish: str | None) -> JSON:
         """A piece of a choice, or a whole one."""
+        text = delta.get("text", "")
         return {"text": text, "index": index, "logprobs": logprobs, "finish_reason": finish}
 
     message = delta
@@ -107,22 +112,43 @@ class ChatShape:
 
     def opening(self, index: int) -> JSON | None:
         """The first chunk's choice, which names the role."""
-        return self._choice(index, "delta", {"role": "assistant", "content": ""}, None, None)
+        return self.delta(index, {"role": "assistant", "content": ""}, None, None)
 
-    def delta(self, index: int, text: str, logprobs: JSON | None, finish: str | None) -> JSON:
+    def delta(self, index: int, delta: JSON, logprobs: JSON | None, finish: str | None) -> JSON:
         """A piece of a choice."""
-        return self._choice(index, "delta", {"content": text} if text else {}, logprobs, finish)
+        return {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
 
-    def message(self, index: int, text: str, logprobs: JSON | None, finish: str | None) -> JSON:
+    def message(self, index: int, message: JSON, logprobs: JSON | None, finish: str | None) -> JSON:
         """A whole choice."""
-        content = {"role": "assistant", "content": text}
-        return self._choice(index, "message", content, logprobs, finish)
+        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": finish}
 
-    @staticmethod
-    def _choice(
-        index: int, key: str, value: JSON, logprobs: JSON | None, finish: str | None
-    ) -> JSON:
-        return {"index": index, key: value, "logprobs": logprobs, "finish_reason": finish}
+
+class TextAnswer:
+    """An answer of the completions API: all of it is text.
+
+    Like :class:`llamaherd.chat_answer.ChatAnswer`, which also finds thoughts and calls.
+    """
+
+    notes: Sequence[str] = ()
+    n_reasoning = 0
+    called = False
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def feed(self, text: str, n_tokens: int) -> JSON | None:
+        """The delta that more text makes."""
+        self._texts.append(text)
+        return {"text": text}
+
+    def finish(self) -> JSON | None:
+        """The last delta, once no more text comes: nothing was held back."""
+        return None
+
+    @property
+    def message(self) -> JSON:
+        """The whole answer."""
+        return {"text": "".join(self._texts)}
 
 
 class TextPosition:

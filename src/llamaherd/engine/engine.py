@@ -46,12 +46,14 @@ class Ask:
         sampler: taken over by the engine, also when it refuses the request.
         stops: strings that end the answer.
         deadline_s: seconds from now in which it must end, waiting included.
+        shown: control tokens that are part of the text.
     """
 
     request: Request
     sampler: TokenSampler
     stops: Sequence[str] = ()
     deadline_s: float | None = None
+    shown: frozenset[int] = frozenset()
 
 
 class Engine:
@@ -158,7 +160,9 @@ class Engine:
         request.emit = emit
         request.queued_at = self._clock()
         self._n_unfinished += 1
-        answer = Answer(ask.sampler, Output(self._model.vocab, ask.stops), self._one_less)
+        answer = Answer(
+            ask.sampler, Output(self._model.vocab, ask.stops, ask.shown), self._one_less
+        )
         self._inbox.put(partial(self._worker.accept, request, answer))
 
     def _one_less(self) -> None:

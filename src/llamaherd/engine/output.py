@@ -12,8 +12,10 @@ from llamaherd.model import IncrementalDetokenizer, Vocab
 class Output:
     """The text side of a request. Engine's thread only."""
 
-    def __init__(self, vocab: Vocab, stops: Sequence[str]) -> None:
-        self._detokenizer = IncrementalDetokenizer(vocab)
+    def __init__(
+        self, vocab: Vocab, stops: Sequence[str], shown: frozenset[int] = frozenset()
+    ) -> None:
+        self._detokenizer = IncrementalDetokenizer(vocab, shown=shown)
         self._stop = StopMatcher(stops)
         self._tokens: list[int] = []
         self._logprobs: list[TokenLogprob] = []

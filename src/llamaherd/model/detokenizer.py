@@ -15,16 +15,16 @@ class IncrementalDetokenizer:
 
     Args:
         vocab: of the model that drew the tokens.
-        special: spell control tokens out; False makes them empty.
+        shown: control tokens to be spelled out; the others are empty.
     """
 
-    def __init__(self, vocab: Vocab, *, special: bool = False) -> None:
-        self._vocab, self._special = vocab, special
+    def __init__(self, vocab: Vocab, *, shown: frozenset[int] = frozenset()) -> None:
+        self._vocab, self._shown = vocab, shown
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, token: int) -> str:
         """The characters that ``token`` completes, possibly none."""
-        return self._decoder.decode(self._vocab.token_bytes(token, special=self._special))
+        return self._decoder.decode(self._vocab.token_bytes(token, special=token in self._shown))
 
     def finish(self) -> str:
         """What is left at the end: U+FFFD for a character that never ended, else nothing."""
