@@ -571,7 +571,8 @@ class Llama:
         form = self._prompts.chat_format
         wanted = {**form.thinking(own.enable_thinking, own.reasoning_effort)}
         wanted |= own.chat_template_kwargs
-        prompt = form.render(messages, tools=demand.tools, **wanted)
+        safe, quoted = self._prompts.quote(messages)
+        prompt = form.render(safe, tools=demand.tools, **wanted)
         if demand.needs_grammar:
             lark = form.grammar(
                 prompt,
@@ -582,7 +583,8 @@ class Llama:
             )
             params = replace(params, grammar=lark, json_schema=None)
         shown = self._prompts.shown(prompt)
-        asks = self._asks(self._prompts.chat(prompt.text), params, n_probs, own, shown=shown)
+        tokens = self._prompts.chat(prompt.text, quoted)
+        asks = self._asks(tokens, params, n_probs, own, shown=shown)
         choices = [
             Choice(i, ChatAnswer(form.parser(prompt, demand.callable_tools), self._ambient.new_id))
             for i in range(params.n)

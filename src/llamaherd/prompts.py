@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from llamaherd.chat import ChatFormat
 from llamaherd.chat import Prompt as ChatPrompt
 from llamaherd.errors import OptionError, UnsupportedError
 from llamaherd.model import Model
+
+FIRST_PLACEHOLDER = 0xF0000
 
 Prompt = str | Sequence[int]
 Messages = Sequence[Mapping[str, Any]]
@@ -62,11 +65,53 @@ class Prompts:
         parts = [*begin, marks[0], *before, marks[1], *after, marks[2]]
         return [token for token in parts if token is not None]
 
-    def chat(self, rendered: str) -> list[int]:
-        """A rendered conversation; the template may have written the BOS token itself."""
-        tokens = self._vocab.tokenize(rendered, add_special=True, parse_special=True)
-        bos = self._vocab.special.bos
+    def chat(self, rendered: str, quoted: Mapping[str, str] | None = None) -> list[int]:
+        """A rendered conversation; the template may have written the BOS token itself.
+
+        Args:
+            quoted: what :meth:`quote` put placeholders for.
+        """
+        vocab, quoted = self._vocab, quoted or {}
+        tokens = []
+        for part in re.split(f"([{''.join(quoted)}])", rendered) if quoted else [rendered]:
+            text, is_quoted = quoted.get(part, part), part in quoted
+            tokens += vocab.tokenize(text, add_special=not tokens, parse_special=not is_quoted)
+        bos = vocab.special.bos
         return tokens[1:] if bos is not None and tokens[:2] == [bos, bos] else tokens
+
+    def quote(self, messages: Any) -> tuple[Any, dict[str, str]]:
+        """Messages in which no user and no tool can spell a control token.
+
+        Whoever writes ``<|im_end|>`` into a question would end it and could speak as the system.
+        Each such text is replaced by a placeholder, a character of a private plane of Unicode.
+
+        Returns:
+            The messages, and the text that each placeholder stands for.
+        """
+        quoted: dict[str, str] = {}
+
+        def safe(value: Any) -> Any:
+            if isinstance(value, str):
+                for text in self._controls(value):
+                    placeholder = chr(FIRST_PLACEHOLDER + len(quoted))
+                    quoted[placeholder] = text
+                    value = value.replace(text, placeholder)
+            elif isinstance(value, Mapping):
+                return {key: safe(each) for key, each in value.items()}
+            elif isinstance(value, (list, tuple)):
+                return [safe(each) for each in value]
+            return value
+
+        if not isinstance(messages, Sequence):
+            return messages, quoted
+        strangers = ("user", "tool", "function")
+        found = [
+            {**message, "content": safe(message.get("content"))}
+            if isinstance(message, Mapping) and message.get("role") in strangers
+            else message
+            for message in messages
+        ]
+        return found, quoted
 
     def as_text(self, prompt: Prompt) -> str:
         """A prompt as its caller would read it."""
