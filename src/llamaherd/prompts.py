@@ -72,7 +72,7 @@ class Prompts:
             quoted: what :meth:`quote` put placeholders for.
         """
         vocab, quoted = self._vocab, quoted or {}
-        tokens = []
+        tokens: list[int] = []
         for part in re.split(f"([{''.join(quoted)}])", rendered) if quoted else [rendered]:
             text, is_quoted = quoted.get(part, part), part in quoted
             tokens += vocab.tokenize(text, add_special=not tokens, parse_special=not is_quoted)
