@@ -1,0 +1,68 @@
+#include "dispatch.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "ggml_api.h"
+#include "self_test.h"
+
+namespace herd {
+namespace {
+
+const Family* g_chosen[kFormats];
+std::string g_failed;
+
+struct InstructionSet {
+    const char* key;  // for LLAMAHERD_KERNELS_ISA
+    const Family* families;
+    bool (*supported)();
+};
+
+// The compiler's check knows about the operating system's part (saved registers) too.
+bool has_avx2() {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512_vnni() {
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vnni");
+}
+
+constexpr InstructionSet kSets[] = {{"avx512", kAvx512Families, has_avx512_vnni}};
+
+const InstructionSet* best_set() {
+    const char* only = std::getenv("LLAMAHERD_KERNELS_ISA");
+    for (const InstructionSet& set : kSets) {
+        if (set.supported() && (!only || !std::strcmp(only, set.key))) return &set;
+    }
+    return nullptr;
+}
+
+}  // namespace
+
+const char* instructions() {
+    const InstructionSet* set = best_set();
+    return set ? set->families[0].instructions : nullptr;
+}
+
+void choose_kernels() {
+    const InstructionSet* set = best_set();
+    for (int i = 0; set && i < kFormats; ++i) {
+        const Family& family = set->families[i];
+        if (!family.packed) continue;
+        if (agrees_with_ggml(kFormat[i], family)) {
+            g_chosen[i] = &family;
+        } else {
+            api().log(ggml::kLogWarning, "llamaherd-kernels: %s failed its self-test and is left to ggml\n",
+                      kFormat[i].name);
+            g_failed += (g_failed.empty() ? "" : " ") + std::string(kFormat[i].name);
+        }
+    }
+}
+
+const Family* family_of(const Format& format) { return g_chosen[&format - kFormat]; }
+
+std::string failed_formats() { return g_failed; }
+
+}  // namespace herd

@@ -1,0 +1,66 @@
+// From whole matrix products to kernels: quantising, blocking for the caches, sharing the work.
+#pragma once
+
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+#include "kernel.h"
+#include "threads.h"
+
+namespace herd {
+
+// Up to so many tokens the weights are unpacked in registers, once for each cell; above, they are
+// expanded to bytes once and reused. 36 is three full cells.
+constexpr int kFewTokens = 36;
+
+// out[t][row] = sum over k of weights[row][k] * x[t][k]
+struct Product {
+    const Format* format;
+    const Family* family;
+    const uint8_t* weights;  // packed
+    int64_t n_rows, k;
+    std::vector<const float*> x;
+    std::vector<float*> out;
+
+    int n_tokens() const { return static_cast<int>(x.size()); }
+    int64_t blocks() const { return k / format->block; }
+    int64_t groups() const { return (n_rows + kRows - 1) / kRows; }
+    size_t group_bytes() const { return blocks() * format->packed_bytes; }
+};
+
+// Products that do not depend on each other. With `same_activations` they have the previous step's
+// right-hand sides, in the same quantisation, so these need not be made again.
+struct Step {
+    std::vector<Product> products;
+    bool same_activations = false;
+};
+
+struct Free {
+    void operator()(void* p) const { std::free(p); }
+};
+
+// Memory that only grows, aligned for the kernels. Its contents do not survive growing.
+class AlignedBytes {
+  public:
+    uint8_t* data() const { return bytes_.get(); }
+    void reserve(size_t size);
+
+  private:
+    std::unique_ptr<uint8_t, Free> bytes_;
+    size_t size_ = 0;
+};
+
+class Driver {
+  public:
+    // Asked before every step; true ends the run early with false.
+    using Abort = bool (*)(void*);
+
+    bool run(const std::vector<Step>& steps, int n_threads, Abort abort = nullptr, void* abort_data = nullptr);
+
+  private:
+    AlignedBytes cells_;
+    std::vector<AlignedBytes> lines_;  // one a thread
+};
+
+}  // namespace herd

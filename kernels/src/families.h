@@ -1,0 +1,39 @@
+// Tables of kernels, one entry for each number of tokens.
+#pragma once
+
+#include <utility>
+
+#include "small_blocks.h"
+#include "super_blocks.h"
+
+namespace herd {
+
+template <class V, class Lines, bool kExpanded, class Counts>
+struct SuperTable;
+template <class V, class Lines, bool kExpanded, int... I>
+struct SuperTable<V, Lines, kExpanded, std::integer_sequence<int, I...>> {
+    static constexpr Kernel kernels[] = {multiply_super_blocks<V, Lines, kExpanded, I + 1>...};
+};
+
+template <class V, class Lines, bool kExpanded, class Counts>
+struct SmallTable;
+template <class V, class Lines, bool kExpanded, int... I>
+struct SmallTable<V, Lines, kExpanded, std::integer_sequence<int, I...>> {
+    static constexpr Kernel kernels[] = {multiply_small_blocks<V, Lines, kExpanded, I + 1>...};
+};
+
+template <class V, class Lines, int kTokens>
+constexpr Family super_family(const char* instructions) {
+    using Counts = std::make_integer_sequence<int, kTokens>;
+    return {instructions, kTokens, SuperTable<V, Lines, false, Counts>::kernels,
+            SuperTable<V, Lines, true, Counts>::kernels, expand_super_blocks<V, Lines>};
+}
+
+template <class V, class Lines, int kTokens>
+constexpr Family small_family(const char* instructions) {
+    using Counts = std::make_integer_sequence<int, kTokens>;
+    return {instructions, kTokens, SmallTable<V, Lines, false, Counts>::kernels,
+            SmallTable<V, Lines, true, Counts>::kernels, expand_small_blocks<V, Lines>};
+}
+
+}  // namespace herd
