@@ -29,15 +29,15 @@ NEVER_DRAWN = [*range(0x80, 0x100), N_VOCAB - 2, N_VOCAB - 1]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "llamaherd"
 
 
-def model_path() -> Path:
-    """The quantised file, made if it is not there yet (about three minutes on two cores)."""
-    path = CACHE / "random-1b-text-q4_k_m.gguf"
+def model_path(kind: str = "q4_k_m") -> Path:
+    """The file of a quantisation, made if it is not there yet (some minutes on two cores)."""
+    path = CACHE / f"random-1b-text-{kind}.gguf"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         half = CACHE / "random-1b-text-f16.gguf"
-        print("making a 1.2B model of random weights, once", file=sys.stderr)
+        print(f"making a 1.2B model of random weights as {kind}, once", file=sys.stderr)
         write_f16(half)
-        quantise(half, path)
+        quantise(half, path, kind)
         half.unlink()
     return path
 
@@ -68,10 +68,10 @@ def write_f16(path: Path) -> None:
     writer.close()
 
 
-def quantise(source: Path, target: Path) -> None:
-    """Q4_K_M, under a temporary name until it is whole."""
+def quantise(source: Path, target: Path, kind: str = "q4_k_m") -> None:
+    """By llama.cpp, under a temporary name until it is whole."""
     params = c.llama_model_quantize_default_params()
-    params.ftype = c.LLAMA_FTYPE_MOSTLY_Q4_K_M
+    params.ftype = getattr(c, f"LLAMA_FTYPE_MOSTLY_{kind.upper()}")
     partial = target.with_suffix(".partial")
     if c.llama_model_quantize(os.fsencode(source), os.fsencode(partial), params):
         raise SystemExit(f"llama_model_quantize refused {source}")

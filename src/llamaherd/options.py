@@ -69,6 +69,7 @@ class LoadOptions(SamplingOptions, total=False):
     vocab_only: bool
     check_tensors: bool
     use_extra_bufts: bool
+    kernels: str
     no_host: bool
     load_mtp: bool
     kv_overrides: dict[str, Any]

@@ -224,6 +224,11 @@ class ModelParams(Params):
     vocab_only: bool = option(False, "load the vocabulary and no weights; only to tokenize")
     check_tensors: bool = option(False, "look for invalid numbers in the weights; slow")
     use_extra_bufts: bool = option(True, "repack weights for this CPU while loading")
+    kernels: str = option(
+        "auto",
+        "matrix products of llamaherd-kernels: where it is installed and the CPU allows, or off",
+        choices=("auto", "off"),
+    )
     no_host: bool = option(False, "bypass host buffers, so that extra buffers can be used")
     load_mtp: bool = option(False, "load multi-token-prediction layers where the model has them")
     kv_overrides: dict[str, Any] = option(

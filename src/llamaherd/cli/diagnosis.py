@@ -20,6 +20,7 @@ from llamaherd.errors import LlamaHerdError, NativeLibraryError
 from llamaherd.model import Model
 from llamaherd.model.memory import physical_cores
 from llamaherd.model.source import DEMO, model_file
+from llamaherd.native import kernels
 from llamaherd.native.library import DISTRIBUTION, ENV, REMEDY, SUPPORTED, find, library
 
 PACKAGE = "llamaherd"
@@ -80,7 +81,14 @@ def _native() -> Iterator[Finding]:
     yield from _gpu_advice()
     yield Finding("CPU features", ", ".join(cpu_features()) or "none")
     yield from _cpu_advice()
+    yield _kernels()
     yield Finding("threads", f"{physical_cores()} by default (physical cores)")
+
+
+def _kernels() -> Finding:
+    status = kernels.status()
+    broken = "set LLAMAHERD_KERNELS=off and report it" if status.failed else None
+    return Finding("kernels", str(status), broken)
 
 
 def _origin() -> str:

@@ -18,7 +18,7 @@ from llamaherd.model.progress import progress_bar
 from llamaherd.model.source import model_file
 from llamaherd.model.vocab import Vocab
 from llamaherd.native import bindings as c
-from llamaherd.native import logs
+from llamaherd.native import kernels, logs
 from llamaherd.native.callbacks import Callback
 from llamaherd.native.handles import AdapterHandle, ContextHandle, ModelHandle, text_buffer
 from llamaherd.native.library import library
@@ -307,7 +307,8 @@ def _load(path: Path, params: ModelParams, progress: Callable[[float], None] | N
         callback = Callback(c.llama_progress_callback, _going_on(progress), on_error=False)
         native.struct.progress_callback = callback.pointer
     logs.forget_recent()
-    pointer = c.llama_model_load_from_file(os.fsencode(path), native.struct)
+    with kernels.choice(params.kernels):
+        pointer = c.llama_model_load_from_file(os.fsencode(path), native.struct)
     handle = ModelHandle(pointer)
     try:
         if callback is not None:

@@ -1,0 +1,5 @@
+"""Print where the plugin is, for ``GGML_BACKEND_PATH``."""
+
+from llamaherd_kernels import LIBRARY
+
+print(LIBRARY)
