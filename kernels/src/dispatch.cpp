@@ -1,5 +1,7 @@
 #include "dispatch.h"
 
+#include <cpuid.h>
+
 #include <cstdlib>
 #include <cstring>
 
@@ -16,6 +18,7 @@ struct InstructionSet {
     const char* key;  // for LLAMAHERD_KERNELS_ISA
     const Family* families;
     bool (*supported)();
+    bool measured;
 };
 
 // The compiler's check knows about the operating system's part (saved registers) too.
@@ -29,12 +32,26 @@ bool has_avx512_vnni() {
            __builtin_cpu_supports("avx512vnni");
 }
 
-constexpr InstructionSet kSets[] = {{"avx512", kAvx512Families, has_avx512_vnni}};
+bool has_avx_vnni() {
+#ifdef HERD_EVEX
+    return has_avx512_vnni();
+#else
+    // AVX-VNNI is bit 4 of eax in leaf 7, subleaf 1; gcc 12 has no name for it.
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 16);
+#endif
+}
+
+// Only sets that were measured to win are chosen by themselves; AVX-VNNI waits for somebody with
+// such a CPU, and for now must be asked for.
+constexpr InstructionSet kSets[] = {{"avx512", kAvx512Families, has_avx512_vnni, true},
+                                    {"avxvnni", kAvxVnniFamilies, has_avx_vnni, false}};
 
 const InstructionSet* best_set() {
     const char* only = std::getenv("LLAMAHERD_KERNELS_ISA");
     for (const InstructionSet& set : kSets) {
-        if (set.supported() && (!only || !std::strcmp(only, set.key))) return &set;
+        const bool wanted = only ? !std::strcmp(only, set.key) : set.measured;
+        if (wanted && set.supported()) return &set;
     }
     return nullptr;
 }

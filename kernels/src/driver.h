@@ -12,7 +12,10 @@ namespace herd {
 
 // Up to so many tokens the weights are unpacked in registers, once for each cell; above, they are
 // expanded to bytes once and reused. 36 is three full cells.
-constexpr int kFewTokens = 36;
+#ifndef HERD_FEW
+#define HERD_FEW 36
+#endif
+constexpr int kFewTokens = HERD_FEW;
 
 // out[t][row] = sum over k of weights[row][k] * x[t][k]
 struct Product {

@@ -11,7 +11,10 @@ namespace herd {
 
 // Memory that is read once a token should be on its way before it is needed. About 7 KB ahead was
 // best in the prototype; hardware prefetchers stop at every page.
-constexpr int kPrefetchBytes = 7104;
+#ifndef HERD_PF
+#define HERD_PF 7104
+#endif
+constexpr int kPrefetchBytes = HERD_PF;
 
 HERD_INLINE void prefetch(const void* p) {
     __builtin_prefetch(static_cast<const uint8_t*>(p) + kPrefetchBytes, 0, 3);

@@ -1,0 +1,19 @@
+// Compiled with AVX-VNNI; nothing here may run before cpuid has said that it can.
+#include "families.h"
+#include "simd_avxvnni.h"
+
+namespace herd {
+
+constexpr char kName[] = "AVX-VNNI";
+constexpr int kTokens = 6;  // sixteen registers: two sums a token, a line, a broadcast
+
+const Family kAvxVnniFamilies[kFormats] = {
+    super_family<AvxVnni, LinesQ4K<AvxVnni>, kTokens>(kName),
+    super_family<AvxVnni, LinesQ5K<AvxVnni>, kTokens>(kName),
+    super_family<AvxVnni, LinesQ6K<AvxVnni>, kTokens>(kName),
+    super_family<AvxVnni, LinesIQ4XS<AvxVnni>, kTokens>(kName),
+    small_family<AvxVnni, LinesQ80<AvxVnni>, kTokens>(kName),
+    small_family<AvxVnni, LinesQ40<AvxVnni>, kTokens>(kName),
+};
+
+}  // namespace herd

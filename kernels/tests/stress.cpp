@@ -1,0 +1,172 @@
+// Runs packing and products without a model, for sanitizers (see test_sanitizers.py) and for tuning.
+//
+// usage: herd_stress LIBGGML                 many random cases on 1 to 4 threads; 1 on a mismatch
+//        herd_stress LIBGGML bench THREADS   speed of each type and number of tokens
+//
+// LIBGGML is the path of libggml.so.0.
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "../src/dispatch.h"
+#include "../src/driver.h"
+#include "../src/ggml_api.h"
+#include "../src/packed_matrix.h"
+
+namespace {
+
+using namespace herd;
+
+std::mt19937 g_random(1);
+
+struct Matrix {
+    PackedShape shape;
+    std::vector<uint8_t> file;
+    AlignedBytes packed;
+
+    Matrix(const Format& format, int64_t k, int64_t rows) : shape{&format, k, rows, 1} {
+        file.resize(rows * shape.row_bytes());
+        for (uint8_t& byte : file) byte = static_cast<uint8_t>(g_random() & 0x2F);  // any halves stay finite
+        packed.reserve(shape.bytes());
+        write_packed(shape, packed.data(), file.data(), 0, file.size());
+    }
+};
+
+using Rows = std::vector<std::vector<float>>;
+
+Rows random_rows(int n, int64_t k) {
+    std::normal_distribution<float> normal;
+    Rows rows(n, std::vector<float>(k));
+    for (auto& row : rows) {
+        for (float& value : row) value = normal(g_random);
+    }
+    return rows;
+}
+
+Product product(const Matrix& weights, const Rows& x, Rows& out) {
+    const PackedShape& shape = weights.shape;
+    Product p{shape.format, family_of(*shape.format), weights.packed.data(), shape.rows, shape.k, {}, {}};
+    for (size_t t = 0; t < x.size(); ++t) {
+        p.x.push_back(x[t].data());
+        p.out.push_back(out[t].data());
+    }
+    return p;
+}
+
+double error(const Matrix& weights, const Rows& x, const Rows& out) {
+    const PackedShape& shape = weights.shape;
+    const ggml::CpuTypeTraits& traits = *api().cpu_type_traits(shape.format->type);
+    std::vector<uint8_t> quantised(api().row_size(traits.vec_dot_type, shape.k));
+    double difference = 0, size = 0;
+    for (size_t t = 0; t < x.size(); ++t) {
+        api().cpu_type_traits(traits.vec_dot_type)->from_float(x[t].data(), quantised.data(), shape.k);
+        for (int64_t row = 0; row < shape.rows; ++row) {
+            float want;
+            const uint8_t* file = weights.file.data() + row * shape.row_bytes();
+            traits.vec_dot(static_cast<int>(shape.k), &want, 0, file, 0, quantised.data(), 0, 1);
+            difference += (out[t][row] - want) * double(out[t][row] - want);
+            size += double(want) * want;
+        }
+    }
+    return std::sqrt(difference / size);
+}
+
+// Two dependent steps and one that shares activations, so that all synchronisation is used.
+bool run_case(Driver& driver, const Format& format, int n_threads) {
+    const int64_t k = 256 * (1 + g_random() % 10), rows = 256 * (1 + g_random() % 2) + g_random() % 2 * 256;
+    const int n = 1 + static_cast<int>(g_random() % (g_random() % 2 ? 14 : 70));
+    const Matrix first(format, k, rows), again(format, k, 1 + g_random() % 90), second(format, rows, 33);
+    const Rows x = random_rows(n, k);
+    Rows a(n, std::vector<float>(rows)), b(n, std::vector<float>(again.shape.rows)), c(n, std::vector<float>(33));
+    std::vector<Step> steps(3);
+    steps[0].products = {product(first, x, a)};
+    steps[1].products = {product(again, x, b)};
+    steps[1].same_activations = true;
+    steps[2].products = {product(second, a, c)};
+    driver.run(steps, n_threads);
+    const double worst = std::max({error(first, x, a), error(again, x, b), error(second, a, c)});
+    if (worst > 2e-6) std::printf("%s k %ld n %d threads %d: error %.2e\n", format.name, long(k), n, n_threads, worst);
+    return worst <= 2e-6;
+}
+
+bool round_trip(const Format& format) {
+    Matrix matrix(format, 512, 1 + g_random() % 100);
+    std::vector<uint8_t> back(matrix.file.size());
+    const size_t at = g_random() % back.size(), size = g_random() % (back.size() - at + 1);
+    write_packed(matrix.shape, matrix.packed.data(), matrix.file.data() + at, at, size);
+    read_packed(matrix.shape, matrix.packed.data(), back.data() + at, at, size);
+    return !std::memcmp(back.data() + at, matrix.file.data() + at, size);
+}
+
+int stress() {
+    bool good = true;
+    Driver driver;
+    for (const Format& format : kFormat) {
+        if (!family_of(format)) continue;
+        for (int i = 0; i < 12; ++i) good = run_case(driver, format, 1 + i % 4) && round_trip(format) && good;
+    }
+    std::puts(good ? "good" : "WRONG");
+    return good ? 0 : 1;
+}
+
+double seconds() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// 10^9 instructions vpdpbusd (64 products each) a second and thread.
+double speed(Driver& driver, const Matrix& weights, int n, int n_threads) {
+    const Rows x = random_rows(n, weights.shape.k);
+    Rows out(n, std::vector<float>(weights.shape.rows));
+    std::vector<Step> steps(1);
+    steps[0].products = {product(weights, x, out)};
+    double best = 1e9;
+    for (double end = seconds() + 0.3; seconds() < end;) {
+        const double start = seconds();
+        driver.run(steps, n_threads);
+        best = std::min(best, seconds() - start);
+    }
+    return double(weights.shape.rows) * weights.shape.k * n / 64 / best / n_threads / 1e9;
+}
+
+int bench(int n_threads) {
+    constexpr int kTokens[] = {1, 2, 4, 6, 8, 10, 12, 16, 24, 36, 128, 512};
+    std::printf("10^9 vpdpbusd a second and thread\n%-8s %-6s", "type", "where");
+    for (int n : kTokens) std::printf("%6d", n);
+    std::puts("");
+    Driver driver;
+    for (const Format& format : kFormat) {
+        if (!family_of(format)) continue;
+        for (int64_t rows : {512, 8192}) {
+            Matrix weights(format, 2048, rows);
+            std::printf("%-8s %-6s", format.name, rows == 512 ? "cache" : "memory");
+            for (int n : kTokens) std::printf("%6.2f", speed(driver, weights, n, n_threads));
+            std::puts("");
+        }
+    }
+    return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    if (count < 2 || !dlopen(arguments[1], RTLD_NOW | RTLD_GLOBAL)) {
+        std::fprintf(stderr, "usage: herd_stress LIBGGML [bench THREADS]: %s\n", dlerror());
+        return 2;
+    }
+    std::string reason;
+    if (!connect_to_ggml(reason)) {
+        std::fprintf(stderr, "%s\n", reason.c_str());
+        return 2;
+    }
+    choose_kernels();
+    if (!failed_formats().empty()) return 1;
+    return count > 3 ? bench(std::atoi(arguments[3])) : stress();
+}
