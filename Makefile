@@ -6,6 +6,7 @@
 PYTHON ?= python3
 PROMPT ?= Tell me a joke about birds.
 BIN := .venv/bin
+KERNELS := $(wildcard kernels/pyproject.toml kernels/CMakeLists.txt kernels/src/* kernels/llamaherd_kernels/*.py)
 
 .PHONY: demo test check fix bench generate clean
 
@@ -19,6 +20,7 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy kernels/llamaherd_kernels kernels/tests
 	$(BIN)/lint-imports
 	$(BIN)/python tools/generate_bindings.py --check
 	$(BIN)/python tools/generate_options.py --check
@@ -34,14 +36,15 @@ fix generate: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/streaming.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/kernels.py
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.venv/installed: pyproject.toml
+.venv/installed: pyproject.toml $(KERNELS)
 	@$(PYTHON) tools/setup_environment.py
 	@touch $@
 
-.venv/installed-dev: pyproject.toml
+.venv/installed-dev: pyproject.toml $(KERNELS)
 	@$(PYTHON) tools/setup_environment.py dev
 	@touch $@ .venv/installed

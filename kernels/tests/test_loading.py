@@ -29,7 +29,9 @@ def test_the_status_names_the_instruction_set(plugin: Path) -> None:
 
 
 def test_a_cpu_without_kernels_is_told_so_and_llama_cpp_goes_on(plugin: Path) -> None:
-    code = STATUS + "\nfrom llamaherd import Llama\nprint(Llama('demo').create_completion('a')['id'])"
+    code = (
+        STATUS + "\nfrom llamaherd import Llama\nprint(Llama('demo').create_completion('a')['id'])"
+    )
     said = run(code, plugin, LLAMAHERD_KERNELS_ISA="none")
     assert "no kernels for this CPU" in said
     assert "cmpl" in said
@@ -53,8 +55,8 @@ def test_any_program_loads_it_through_ggml_backend_path(plugin: Path) -> None:
     code = """
 from llamaherd.native import bindings as c
 c.ggml_backend_load_all()
-names = [c.ggml_backend_dev_name(c.ggml_backend_dev_get(i)) for i in range(c.ggml_backend_dev_count())]
-print(b"Herd" in names)
+devices = map(c.ggml_backend_dev_get, range(c.ggml_backend_dev_count()))
+print(b"Herd" in [c.ggml_backend_dev_name(device) for device in devices])
 """
     assert "True" in run(code, None, GGML_BACKEND_PATH=str(plugin), LLAMAHERD_KERNELS="off")
 

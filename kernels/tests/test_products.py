@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from ggml_products import TOLERANCE, TYPES, Bytes, Floats, Place, product, quantise, relative_error
@@ -19,7 +21,8 @@ TOKENS = (*range(1, 14), 16, 23, 24, 25, 35, 36, 37, 48, 61, 128, 600)
 
 
 def normal(*shape: int) -> Floats:
-    return RANDOM.standard_normal(shape, np.float32)
+    values: Floats = RANDOM.standard_normal(shape, np.float32)
+    return values
 
 
 def any_bytes(name: str, rows: int, k: int) -> Bytes:
@@ -81,7 +84,7 @@ def with_outliers(x: Floats) -> Floats:
     return out
 
 
-ADVERSARIAL = {
+ADVERSARIAL: dict[str, Callable[[Floats], Floats]] = {
     "zeros": lambda x: x * 0,
     "minus zeros": lambda x: x * np.float32(-0.0),
     "denormals": lambda x: x * np.float32(1e-40),
@@ -91,8 +94,12 @@ ADVERSARIAL = {
     "huge": lambda x: x * np.float32(1e30),
     "outliers": with_outliers,
     "full scale of both signs": lambda x: np.where(x > 0, np.float32(1), np.float32(-1)),
-    "a single spike": lambda x: np.where(np.arange(x.shape[1]) == 300, np.float32(5), np.float32(0)),
-    "zero blocks between others": lambda x: x * (np.arange(x.shape[1]) // 256 % 2).astype(np.float32),
+    "a single spike": lambda x: np.where(
+        np.arange(x.shape[1]) == 300, np.float32(5), np.float32(0)
+    ),
+    "zero blocks between others": lambda x: (
+        x * (np.arange(x.shape[1]) // 256 % 2).astype(np.float32)
+    ),
     "blocks of very different size": lambda x: (
         x * (10.0 ** (np.arange(x.shape[1]) // 32 % 9 - 4)).astype(np.float32)
     ),
@@ -150,9 +157,7 @@ def test_matrices_in_three_dimensions(herd: Place, cpu: Place, name: str) -> Non
 def test_experts(herd: Place, cpu: Place, name: str, per_use: bool, tokens: int) -> None:
     n_experts, n_used = 8, 3
     weights = quantise(name, normal(n_experts, 50, 512))
-    experts = np.array(
-        [RANDOM.permutation(n_experts)[:n_used] for _ in range(tokens)], np.int32
-    )
+    experts = np.array([RANDOM.permutation(n_experts)[:n_used] for _ in range(tokens)], np.int32)
     x = normal(tokens, n_used if per_use else 1, 512)
     got, want = (product(where, name, weights, x, experts) for where in (herd, cpu))
     assert relative_error(got, want) <= TOLERANCE

@@ -22,8 +22,8 @@ def test_products_and_packing_are_clean(plugin: Path, tmp_path: Path, sanitizer:
     if shutil.which("cmake") is None:
         pytest.skip("no cmake")
     options = [f"-DHERD_SANITIZE={sanitizer}", "-DHERD_TESTS=ON"]
-    subprocess.run(["cmake", "-S", SOURCE, "-B", tmp_path, *options], check=True)
-    build = ["cmake", "--build", tmp_path, "--target", "herd_stress"]
+    subprocess.run(["cmake", "-S", str(SOURCE), "-B", str(tmp_path), *options], check=True)
+    build = ["cmake", "--build", str(tmp_path), "--target", "herd_stress"]
     subprocess.run(build, check=True)
     ggml = next(library().path.parent.glob("libggml.so.0"))
     # ggml and its OpenMP are not built with the sanitizer and leak their own thread pools.

@@ -110,7 +110,9 @@ def _load() -> Kernels:
         return Kernels(None, reason=f"{ENV}=off")
     path = _find()
     if path is None:
-        about = "" if platform.machine() in ("x86_64", "AMD64") else f" (not for {platform.machine()})"
+        about = (
+            "" if platform.machine() in ("x86_64", "AMD64") else f" (not for {platform.machine()})"
+        )
         return Kernels(None, reason=f"llamaherd-kernels is not installed{about}")
     try:
         _plugin = _declared(ctypes.CDLL(os.fspath(path)))
