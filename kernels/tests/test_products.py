@@ -79,8 +79,8 @@ def test_every_value_that_a_file_can_hold(herd: Place, cpu: Place, name: str) ->
 
 
 def with_outliers(x: Floats) -> Floats:
-    out = x.copy()
-    out[:, ::97] *= 1e4
+    factors = np.where(np.arange(x.shape[1]) % 97, np.float32(1), np.float32(1e4))
+    out: Floats = x * factors
     return out
 
 
