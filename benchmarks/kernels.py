@@ -164,6 +164,8 @@ def main() -> None:
     extra = (ours.load_s - sides["stock"].load_s) / size * 1e9
     print(f"kernels: {extra:+.2f} s a GB over stock, {ours.packed_bytes / 1e6:.0f} MB packed\n")
     show(measure(sides, chosen.rounds, chosen.only))
+    for side in sides.values():
+        side.pipe.send(None)
 
 
 if __name__ == "__main__":

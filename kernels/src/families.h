@@ -23,17 +23,17 @@ struct SmallTable<V, Lines, kExpanded, std::integer_sequence<int, I...>> {
 };
 
 template <class V, class Lines, int kTokens>
-constexpr Family super_family(const char* instructions) {
+constexpr Family super_family(const char* instructions, PackFunction pack = nullptr) {
     using Counts = std::make_integer_sequence<int, kTokens>;
     return {instructions, kTokens, SuperTable<V, Lines, false, Counts>::kernels,
-            SuperTable<V, Lines, true, Counts>::kernels, expand_super_blocks<V, Lines>};
+            SuperTable<V, Lines, true, Counts>::kernels, expand_super_blocks<V, Lines>, pack};
 }
 
 template <class V, class Lines, int kTokens>
-constexpr Family small_family(const char* instructions) {
+constexpr Family small_family(const char* instructions, PackFunction pack = nullptr) {
     using Counts = std::make_integer_sequence<int, kTokens>;
     return {instructions, kTokens, SmallTable<V, Lines, false, Counts>::kernels,
-            SmallTable<V, Lines, true, Counts>::kernels, expand_small_blocks<V, Lines>};
+            SmallTable<V, Lines, true, Counts>::kernels, expand_small_blocks<V, Lines>, pack};
 }
 
 }  // namespace herd

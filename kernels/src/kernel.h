@@ -30,6 +30,7 @@ struct Family {
     const Kernel* packed;  // [T - 1]: unpack in registers; for few tokens
     const Kernel* lines;   // [T - 1]: read expanded weights; for many tokens
     ExpandFunction expand;
+    PackFunction pack;  // faster than the format's own and with the same result; or null
 };
 
 // Kernels by instruction set, in the order of kFormat; `packed` is null where there are none.

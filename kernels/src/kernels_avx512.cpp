@@ -1,5 +1,6 @@
 // Compiled with AVX-512 and VNNI; nothing here may run before cpuid has said that it can.
 #include "families.h"
+#include "repack_avx512.h"
 #include "simd_avx512.h"
 
 namespace herd {
@@ -7,12 +8,12 @@ namespace herd {
 constexpr char kName[] = "AVX-512 VNNI";
 
 const Family kAvx512Families[kFormats] = {
-    super_family<Avx512, LinesQ4K<Avx512>, kMaxTokens>(kName),
-    super_family<Avx512, LinesQ5K<Avx512>, kMaxTokens>(kName),
-    super_family<Avx512, LinesQ6K<Avx512>, kMaxTokens>(kName),
-    super_family<Avx512, LinesIQ4XS<Avx512>, kMaxTokens>(kName),
-    small_family<Avx512, LinesQ80<Avx512>, kMaxTokens>(kName),
-    small_family<Avx512, LinesQ40<Avx512>, kMaxTokens>(kName),
+    super_family<Avx512, LinesQ4K<Avx512>, kMaxTokens>(kName, pack_q4k_avx512),
+    super_family<Avx512, LinesQ5K<Avx512>, kMaxTokens>(kName, pack_q5k_avx512),
+    super_family<Avx512, LinesQ6K<Avx512>, kMaxTokens>(kName, pack_q6k_avx512),
+    super_family<Avx512, LinesIQ4XS<Avx512>, kMaxTokens>(kName, pack_iq4xs_avx512),
+    small_family<Avx512, LinesQ80<Avx512>, kMaxTokens>(kName, pack_q80_avx512),
+    small_family<Avx512, LinesQ40<Avx512>, kMaxTokens>(kName, pack_q40_avx512),
 };
 
 }  // namespace herd

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <vector>
 
+#include "dispatch.h"
 #include "threads.h"
 
 namespace herd {
@@ -25,9 +26,10 @@ Group group_at(const PackedShape& shape, int64_t number) {
 }
 
 void pack_group(const PackedShape& shape, const uint8_t* rows, uint8_t* packed) {
+    const Family* family = family_of(*shape.format);
+    const PackFunction pack = family && family->pack ? family->pack : shape.format->repacking->pack;
     for (int64_t block = 0; block < shape.blocks(); ++block) {
-        shape.format->repacking->pack(rows + block * shape.format->file_bytes, shape.row_bytes(),
-                                      packed + block * shape.format->packed_bytes);
+        pack(rows + block * shape.format->file_bytes, shape.row_bytes(), packed + block * shape.format->packed_bytes);
     }
 }
 

@@ -88,6 +88,16 @@ Matrix product(const Format& format, const Family& family, const uint8_t* packed
     return out;
 }
 
+// The fast packing writes the same bytes as the plain one, which packed_matrix.cpp uses until a
+// family is chosen.
+bool packs_alike(const Format& format, const Family& family, const std::vector<uint8_t>& rows, const uint8_t* packed) {
+    if (!family.pack) return true;
+    AlignedBytes block;
+    block.reserve(format.packed_bytes);
+    family.pack(rows.data(), kK / format.block * format.file_bytes, block.data());
+    return !std::memcmp(block.data(), packed, format.packed_bytes);
+}
+
 bool broken_on_purpose(const Format& format) {  // the tests see that a mismatch is noticed
     const char* name = std::getenv("LLAMAHERD_KERNELS_BREAK");
     return name && !std::strcmp(name, format.name);
@@ -107,7 +117,7 @@ bool agrees_with_ggml(const Format& format, const Family& family) {
         for (float& value : token) value = noise.value();
     }
     const Matrix want = reference(format, rows, x);
-    bool agrees = !broken_on_purpose(format);
+    bool agrees = !broken_on_purpose(format) && packs_alike(format, family, rows, packed.data());
     for (int n = 1; n <= family.max_tokens + 1 && agrees; ++n) {
         const Matrix some(x.begin(), x.begin() + n), wanted(want.begin(), want.begin() + n);
         agrees = relative_error(product(format, family, packed.data(), some), wanted) <= kTolerance;
