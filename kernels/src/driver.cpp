@@ -10,8 +10,8 @@ namespace {
 // Tuned on 2 MB of second-level cache a core: a panel's expanded weights and the activations that
 // meet them stay there together.
 constexpr int64_t kPanelK = 2048;             // k of a panel
-constexpr int64_t kPanelGroups = 4;           // row groups that are expanded together
-constexpr size_t kPanelActivations = 640 << 10;
+constexpr int64_t kPanelGroups = 8;           // row groups that are expanded together
+constexpr size_t kPanelActivations = 1200 << 10;
 constexpr int kChunksPerThread = 8;           // so that a thread that was held up costs little
 
 // The tokens of a product in cells of almost equal size: two of 8 rather than 12 and 4.
