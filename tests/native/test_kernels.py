@@ -30,7 +30,7 @@ def test_without_the_package_everything_works() -> None:
         "import sys; sys.modules['llamaherd_kernels'] = None\n"
         "import importlib.util; importlib.util.find_spec = lambda name: None\n"
         "from llamaherd.native import kernels; print(kernels.status())\n"
-        "from llamaherd import Llama; print(Llama('demo').model.n_layer > 0)",
+        "from llamaherd import Llama; llm = Llama('demo'); print(llm.model.n_layer > 0)",
         LLAMAHERD_KERNELS="",
     )
     assert "not used: llamaherd-kernels is not installed" in said
