@@ -27,8 +27,8 @@ def main() -> None:
     chosen = arguments.parse_args()
     print(headline())
     prompt = np.random.default_rng(0).integers(300, 20_000, chosen.prompt).tolist()
-    with Llama(chosen.model or model_path(), n_ctx=chosen.prompt + 2000) as llm:
-        stream = llm([5, 6, 7], stream=True, temperature=0, max_tokens=1500, ignore_eos=True)
+    with Llama(chosen.model or model_path(), n_ctx=2 * chosen.prompt + 512) as llm:
+        stream = llm([5, 6, 7], stream=True, temperature=0, ignore_eos=True)
         for _ in range(5):
             next(stream)
         start = time.perf_counter()
@@ -38,8 +38,7 @@ def main() -> None:
         reader = threading.Thread(target=llm, args=(prompt,), kwargs={"max_tokens": 1})
         reader.start()
         start, n_meanwhile = time.perf_counter(), 0
-        while reader.is_alive():
-            next(stream)
+        while reader.is_alive() and next(stream, None):
             n_meanwhile += 1
         seconds = time.perf_counter() - start
         stream.close()

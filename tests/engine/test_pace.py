@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
 from llamaherd.engine.pace import FIRST_GUESS_TOKENS, LEAST_TOKENS, PrefillPace
 
 
-def test_a_step_with_a_prompt_takes_about_twice_as_long_as_one_without() -> None:
-    draw_s, read_s = 0.05, 0.001
+@pytest.mark.parametrize(
+    ("draw_s", "read_s", "start_s"), [(0.05, 0.001, 0.0), (0.05, 0.008, 0.1), (0.01, 0.0001, 0.0)]
+)
+def test_answers_keep_half_of_their_rate_while_a_prompt_is_read(
+    draw_s: float, read_s: float, start_s: float
+) -> None:
+    """Also where a small piece of a prompt costs much more a token than a large one."""
     pace = PrefillPace(2048)
-    for _ in range(50):
-        pace.observe(4, 0, draw_s)
-        pace.observe(4, pace.limit, draw_s + pace.limit * read_s)
-    assert draw_s + pace.limit * read_s <= 2.02 * draw_s
-    assert pace.limit >= 45
+    pace.observe(4, 0, draw_s)
+    seconds, n_read, n_steps = 0.0, 0, 0
+    while n_read < 20_000:
+        n = pace.limit
+        step_s = draw_s + (start_s + n * read_s if n else 0.0)
+        pace.observe(4, n, step_s)
+        seconds, n_read, n_steps = seconds + step_s, n_read + n, n_steps + 1
+    assert n_steps / seconds >= 0.48 / draw_s
+    assert seconds <= 2.5 * n_read * (read_s + start_s / 20), "and the prompt gets on"
 
 
 def test_before_anything_is_known_the_limit_is_a_guess_within_the_batch() -> None:
@@ -22,9 +33,13 @@ def test_before_anything_is_known_the_limit_is_a_guess_within_the_batch() -> Non
 
 def test_a_prompt_always_gets_on() -> None:
     pace = PrefillPace(2048)
-    pace.observe(1, 0, 1e-6)
+    pace.observe(1, 0, 1.0)
     pace.observe(1, 10, 10.0)
-    assert pace.limit == LEAST_TOKENS
+    limits = []
+    for _ in range(20):
+        limits.append(pace.limit)
+        pace.observe(1, 0, 1.0)
+    assert set(limits) == {0, LEAST_TOKENS}
 
 
 def test_steps_that_only_read_teach_nothing() -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 LEAST_TOKENS = 8
 FIRST_GUESS_TOKENS = 64
+PAUSE_S = 0.4
+"""How much longer a step with prompt tokens may be: large pieces are read at a better rate."""
 MEMORY = 0.8  # of the last estimate; the rest is the new observation
 FIRST_TRY_TOKENS, MOST_TIMED_TOKENS = 4, 64
 
@@ -15,9 +17,9 @@ FIRST_TRY_TOKENS, MOST_TIMED_TOKENS = 4, 64
 class PrefillPace:
     """How many prompt tokens a step may read beside answers that are being drawn.
 
-    A step that reads a prompt takes longer, and every answer waits for it. The limit is chosen so
-    that such a step takes about twice as long as one without: running answers keep half of their
-    undisturbed rate, and the prompt gets the rest.
+    A step that reads a prompt takes longer, and every answer waits for it. Such a step is followed
+    by so many without that, in the mean, reading takes as much time as drawing: running answers
+    keep half of their undisturbed rate, and the prompt gets the rest.
 
     Args:
         n_batch: the most that a step can take.
@@ -28,22 +30,30 @@ class PrefillPace:
         self._n_batch, self._fixed = n_batch, fixed
         self._draw_s: float | None = None
         self._read_s: float | None = None
+        self._owed_s = 0.0  # to drawing, by steps that read
 
     @property
     def limit(self) -> int:
-        """Prompt tokens for the next step, if others are drawing in it."""
+        """Prompt tokens for the next step, if others are drawing in it; 0: it is their turn."""
         if self._fixed is not None:
             return self._fixed
+        if self._owed_s > 0:
+            return 0
         if self._draw_s is None or not self._read_s:
             return min(FIRST_GUESS_TOKENS, self._n_batch)
-        return int(max(LEAST_TOKENS, min(self._draw_s / self._read_s, self._n_batch)))
+        pause_s = max(self._draw_s, PAUSE_S)
+        return int(max(LEAST_TOKENS, min(pause_s / self._read_s, self._n_batch)))
 
     def observe(self, n_drawing: int, n_read: int, seconds: float) -> None:
         """A step with so many drawing requests and prompt tokens took so long."""
         if n_drawing and not n_read:
             self._draw_s = _mixed(self._draw_s, seconds)
         elif n_drawing and n_read and self._draw_s is not None:
-            self._read_s = _mixed(self._read_s, max(0.0, seconds - self._draw_s) / n_read)
+            extra_s = max(0.0, seconds - self._draw_s)
+            self._read_s = _mixed(self._read_s, extra_s / n_read)
+            self._owed_s += extra_s
+        if n_drawing and self._draw_s is not None:
+            self._owed_s = max(0.0, self._owed_s - self._draw_s)
 
 
 class StepCosts:
