@@ -255,13 +255,15 @@ class Llama:
         """Answer a conversation, in the shape of OpenAI's chat completions API.
 
         Args:
-            messages: objects with ``role`` and ``content``.
+            messages: objects with ``role`` and ``content``; earlier calls and their results, too.
             stream: return chunks as they are made.
-            options: fields of :class:`SamplingParams` and :class:`ChatParams`.
+            options: fields of :class:`SamplingParams` and :class:`ChatParams`, among them
+                ``tools``, ``tool_choice`` and ``response_format``.
 
         Raises:
             ChatTemplateError: the template refused the messages.
-            UnsupportedError: the model has no chat template.
+            UnsupportedError: the model has no chat template, or one that knows no tools.
+            GrammarError: a schema that cannot be enforced.
             RequestError: as :meth:`create_completion`.
         """
         asks, completion = self._chat(messages, options)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 LEAST_TOKENS = 8
 FIRST_GUESS_TOKENS = 64
-PAUSE_S = 0.4
-"""How much longer a step with prompt tokens may be: large pieces are read at a better rate."""
+PAUSE_S = 0.6
+"""How much longer a step with prompt tokens may be. Large pieces are read at a better rate: on a
+CPU products and attention are tiled only from about 64 tokens on."""
+DRAWING_SHARE = 0.6
+"""Of the time, while a prompt is read: half of the rate, and room for longer texts being slower."""
 MEMORY = 0.8  # of the last estimate; the rest is the new observation
 FIRST_TRY_TOKENS, MOST_TIMED_TOKENS = 4, 64
 
@@ -18,8 +21,8 @@ class PrefillPace:
     """How many prompt tokens a step may read beside answers that are being drawn.
 
     A step that reads a prompt takes longer, and every answer waits for it. Such a step is followed
-    by so many without that, in the mean, reading takes as much time as drawing: running answers
-    keep half of their undisturbed rate, and the prompt gets the rest.
+    by so many without that drawing keeps its share of the time, and running answers at least half
+    of their undisturbed rate.
 
     Args:
         n_batch: the most that a step can take.
@@ -51,7 +54,7 @@ class PrefillPace:
         elif n_drawing and n_read and self._draw_s is not None:
             extra_s = max(0.0, seconds - self._draw_s)
             self._read_s = _mixed(self._read_s, extra_s / n_read)
-            self._owed_s += extra_s
+            self._owed_s += extra_s * DRAWING_SHARE / (1 - DRAWING_SHARE)
         if n_drawing and self._draw_s is not None:
             self._owed_s = max(0.0, self._owed_s - self._draw_s)
 
