@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
 import pytest
 
 from llamaherd.cli.interrupt import on_interrupt
 from llamaherd.cli.loading import loading
 from llamaherd.model import Model
+
+
+@pytest.fixture(autouse=True)
+def not_in_the_background() -> Iterator[None]:
+    """A job that a shell starts in the background ignores Ctrl-C, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def press_ctrl_c() -> None:
