@@ -15,35 +15,24 @@ import numpy as np
 
 from llamaherd.adapters import DEFAULT, Adapters
 from llamaherd.ambient import Ambient
+from llamaherd.calls import Calls
 from llamaherd.chat import normalised
-from llamaherd.chat_answer import ChatAnswer
-from llamaherd.chat_demand import chat_demand
 from llamaherd.completion import (
     AsyncCompletionStream,
-    Choice,
-    Completion,
     CompletionStream,
-    Echo,
 )
-from llamaherd.constrain import Constrainer
 from llamaherd.embed import Embedded, Embeddings, Pending, Text
 from llamaherd.engine import (
     Ask,
-    DraftModel,
     Engine,
-    PromptLookup,
-    Proposer,
     Request,
     Stats,
     TokenEvent,
-    TokenSampler,
+    proposer_for,
 )
-from llamaherd.errors import OptionError, UnsupportedError
+from llamaherd.errors import OptionError
 from llamaherd.model import Model
 from llamaherd.params import (
-    SEED_MAX,
-    ChatParams,
-    CompletionParams,
     ContextParams,
     EmbeddingParams,
     EmbeddingResponseParams,
@@ -54,13 +43,9 @@ from llamaherd.params import (
     split_options,
 )
 from llamaherd.prompt_cache import PromptCache
-from llamaherd.prompts import Messages, Prompt, Prompts, as_list
+from llamaherd.prompts import Messages, Prompt, Prompts
 from llamaherd.responses import (
     JSON,
-    ChatShape,
-    Envelope,
-    TextAnswer,
-    TextShape,
     embeddings,
     ranking,
 )
@@ -68,7 +53,6 @@ from llamaherd.responses import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from llamaherd.engine.sampler import LogitsProcessor
     from llamaherd.options import (
         ChatOptions,
         CompletionOptions,
@@ -143,7 +127,6 @@ class Llama:
         self.model_path = os.fspath(source)
         self.model = Model(source, model_params, progress=progress)
         self._prompts = Prompts(self.model, chat_template, self._ambient)
-        self._constrainer = Constrainer(self.model.vocab)
         self._adapters = Adapters(self.model)
         try:
             self.defaults = SamplingParams(**{**self.model.sampling_defaults, **chosen[2]})
@@ -152,14 +135,24 @@ class Llama:
                 self._adapters.default = self._adapters.key({DEFAULT: lora_scale})
             # The engine's thread must not refer to this object, or nobody could drop it.
             free = functools.partial(_free, self._adapters, self.model)
-            proposer = _proposer(draft_model, self.model, context_params)
+            proposer = proposer_for(draft_model, self.model, context_params)
             self._engine = Engine(self.model, context_params, proposer=proposer, on_close=free)
             self._embeddings = Embeddings(
                 self.model, context_params, adapters=self._adapters.default
             )
         except BaseException:
+            self.close()
             _free(self._adapters, self.model)
             raise
+        self._calls = Calls(
+            self.model,
+            self._engine,
+            self._prompts,
+            self._adapters,
+            self.defaults,
+            self._ambient,
+            self.model_path,
+        )
         folder = None if prompt_cache is None else Path(prompt_cache).expanduser()
         self._prompt_cache = PromptCache(
             self.model, self._engine, self._adapters, context_params, folder
@@ -216,7 +209,7 @@ class Llama:
                 not generate text.
             QueueFullError: too many requests wait already.
         """
-        asks, completion = self._completion(prompt, suffix, options)
+        asks, completion = self._calls.completion(prompt, suffix, options)
         response = CompletionStream(completion, self._engine.stream(asks), self)
         return response if stream else response.whole()
 
@@ -231,7 +224,7 @@ class Llama:
         **options: Unpack[CompletionOptions],
     ) -> Any:
         """:meth:`create_completion` for coroutines; with ``stream`` an async iterator of chunks."""
-        asks, completion = self._completion(prompt, suffix, options)
+        asks, completion = self._calls.completion(prompt, suffix, options)
         response = AsyncCompletionStream(completion, self._engine.astream(asks), self)
         return response if stream else await response.whole()
 
@@ -266,7 +259,7 @@ class Llama:
             GrammarError: a schema that cannot be enforced.
             RequestError: as :meth:`create_completion`.
         """
-        asks, completion = self._chat(messages, options)
+        asks, completion = self._calls.chat(messages, options)
         response = CompletionStream(completion, self._engine.stream(asks), self)
         return response if stream else response.whole()
 
@@ -274,7 +267,7 @@ class Llama:
         self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatOptions]
     ) -> Any:
         """:meth:`create_chat_completion` for coroutines; with ``stream`` an async iterator."""
-        asks, completion = self._chat(messages, options)
+        asks, completion = self._calls.chat(messages, options)
         response = AsyncCompletionStream(completion, self._engine.astream(asks), self)
         return response if stream else await response.whole()
 
@@ -314,7 +307,7 @@ class Llama:
         params = replace(self.defaults, **sampling)
         if params.n != 1:
             raise OptionError("n", params.n, "1: generate gives one answer")
-        (ask,) = self._asks(self._prompts.text(tokens), params, None, ResponseParams())
+        (ask,) = self._calls.asks(self._prompts.text(tokens), params, None, ResponseParams())
         for _, event in self._engine.stream([ask]):
             if isinstance(event, TokenEvent):
                 yield from event.tokens
@@ -355,10 +348,9 @@ class Llama:
         Raises:
             RequestError: as :meth:`create_completion`.
         """
-        tokens = self._any_tokens(prompt, tools)
-        nothing = SamplingParams(max_tokens=0)
+        tokens = self._saved_tokens(prompt, tools)
         request = Request(tokens, adapters=self._adapters.key(lora), max_tokens=0, keep_state=True)
-        ask = Ask(request, self._sampler(nothing, 0, ()))
+        ask = Ask(request, self._calls.sampler(SamplingParams(max_tokens=0), 0, ()))
         return self._prompt_cache.save(ask, None if path is None else Path(path).expanduser())
 
     def load_prompt(
@@ -531,6 +523,16 @@ class Llama:
     def __del__(self) -> None:
         self.close()
 
+    def _saved_tokens(self, prompt: Prompt | Messages, tools: Sequence[object] | None) -> list[int]:
+        if not isinstance(prompt, str) and any(isinstance(part, Mapping) for part in prompt):
+            rendered = self.apply_chat_template(
+                prompt,  # type: ignore[arg-type]
+                tools=tools,
+                add_generation_prompt=False,
+            )
+            return self._prompts.chat(rendered)
+        return self._prompts.text(prompt)  # type: ignore[arg-type]
+
     # -- one call of embed or rerank ----------------------------------------------------------
 
     def _start_embedding(self, given: TextOrTexts, options: Mapping[str, Any]) -> Pending[Embedded]:
@@ -550,149 +552,6 @@ class Llama:
     def _embedding_response(self, embedded: Embedded, params: EmbeddingResponseParams) -> JSON:
         return embeddings(embedded, params.model or self.model_path, params.encoding_format)
 
-    # -- one request --------------------------------------------------------------------------
-
-    def _completion(
-        self, prompt: Prompt | Sequence[Prompt], suffix: str | None, options: Mapping[str, Any]
-    ) -> tuple[list[Ask], Completion]:
-        own, params = self._split(CompletionParams, options, "prompt", "suffix")
-        n_probs = params.n_probs or None if own.logprobs is None else own.logprobs
-        asks: list[Ask] = []
-        choices: list[Choice] = []
-        for each in as_list(prompt):
-            tokens = self._prompt_tokens(each, suffix)
-            asks += self._asks(tokens, params, n_probs, own, echo=own.echo)
-            echo = Echo(self._prompts.as_text(each), tokens) if own.echo else None
-            choices += [Choice(len(choices) + i, TextAnswer(), echo) for i in range(params.n)]
-        return asks, self._response("cmpl", TextShape(), choices, asks, own, params.n)
-
-    def _chat(self, messages: Messages, options: Mapping[str, Any]) -> tuple[list[Ask], Completion]:
-        own, params = self._split(ChatParams, options, "messages")
-        n_probs = (own.top_logprobs or 0) if own.logprobs else params.n_probs or None
-        demand = chat_demand(own, params)
-        form = self._prompts.chat_format
-        wanted = {**form.thinking(own.enable_thinking, own.reasoning_effort)}
-        wanted |= own.chat_template_kwargs
-        safe, quoted = self._prompts.quote(messages)
-        prompt = form.render(safe, tools=demand.tools, **wanted)
-        if demand.needs_grammar:
-            lark = form.grammar(
-                prompt,
-                demand.callable_tools,
-                required=demand.required,
-                parallel=own.parallel_tool_calls,
-                schema=demand.schema,
-            )
-            params = replace(params, grammar=lark, json_schema=None)
-        shown = self._prompts.shown(prompt)
-        tokens = self._prompts.chat(prompt.text, quoted)
-        asks = self._asks(tokens, params, n_probs, own, shown=shown)
-        choices = [
-            Choice(i, ChatAnswer(form.parser(prompt, demand.callable_tools), self._ambient.new_id))
-            for i in range(params.n)
-        ]
-        return asks, self._response("chatcmpl", ChatShape(), choices, asks, own, params.n)
-
-    def _response(
-        self,
-        kind: str,
-        shape: TextShape | ChatShape,
-        choices: list[Choice],
-        asks: Sequence[Ask],
-        own: ResponseParams,
-        n: int,
-    ) -> Completion:
-        return Completion(
-            self._envelope(kind, own.model),
-            shape,
-            choices,
-            self.model.vocab,
-            n=n,
-            wants_logprobs=asks[0].request.n_probs is not None,
-            include_usage=own.include_usage,
-        )
-
-    def _split(
-        self, kind: type[_R], options: Mapping[str, Any], *also: str
-    ) -> tuple[_R, SamplingParams]:
-        """What a call says about its response, and the sampling options on top of the defaults."""
-        own, sampling = split_options(options, kind, SamplingParams, also=(*also, "stream"))
-        return kind(**own), replace(self.defaults, **sampling) if sampling else self.defaults
-
-    def _asks(
-        self,
-        tokens: Sequence[int],
-        params: SamplingParams,
-        n_probs: int | None,
-        own: ResponseParams,
-        *,
-        echo: bool = False,
-        shown: frozenset[int] = frozenset(),
-    ) -> list[Ask]:
-        """The ``n`` answers to a prompt."""
-        seed = self._seed(params)
-        make = functools.partial(
-            Request,
-            tokens,
-            adapters=self._adapters.key(own.lora),
-            priority=own.priority,
-            max_tokens=params.token_limit,
-            n_probs=n_probs,
-            prompt_logprobs=echo and n_probs is not None,
-            generation_limit_s=_seconds(params.t_max_predict_ms),
-        )
-        return [
-            Ask(
-                make(),
-                self._sampler(params, seed + index, own.logits_processor or ()),
-                params.stop_strings,
-                params.deadline_s,
-                shown,
-            )
-            for index in range(params.n)
-        ]
-
-    def _sampler(
-        self, params: SamplingParams, seed: int, processors: Sequence[LogitsProcessor]
-    ) -> TokenSampler:
-        constraint = self._constrainer.compile(
-            grammar=params.grammar, json_schema=params.json_schema
-        )
-        return TokenSampler(
-            self.model.vocab,
-            params,
-            n_ctx=self._engine.n_ctx,
-            seed=seed % (SEED_MAX + 1),
-            constraint=constraint,
-            processors=processors,
-        )
-
-    def _seed(self, params: SamplingParams) -> int:
-        return self._ambient.new_seed() if params.seed in (None, -1) else int(params.seed or 0)
-
-    def _any_tokens(self, prompt: Prompt | Messages, tools: Sequence[object] | None) -> list[int]:
-        if not isinstance(prompt, str) and any(isinstance(part, Mapping) for part in prompt):
-            rendered = self.apply_chat_template(
-                prompt,  # type: ignore[arg-type]
-                tools=tools,
-                add_generation_prompt=False,
-            )
-            return self._prompts.chat(rendered)
-        return self._prompts.text(prompt)  # type: ignore[arg-type]
-
-    def _prompt_tokens(self, prompt: Prompt, suffix: str | None) -> list[int]:
-        return (
-            self._prompts.text(prompt) if suffix is None else self._prompts.infill(prompt, suffix)
-        )
-
-    def _envelope(self, kind: str, model: str | None) -> Envelope:
-        return Envelope(
-            id=f"{kind}-{self._ambient.new_id()}",
-            created=int(self._ambient.now()),
-            model=model or self.model_path,
-            fingerprint=self.model.runtime,
-        )
-
 
 _OWN_OPTIONS = (
     "model", "model_path", "lora_path", "lora_scale", "draft_model", "prompt_cache",
@@ -710,27 +569,6 @@ def _one_source(
     return chosen
 
 
-def _proposer(
-    draft_model: str | os.PathLike[str] | None, target: Model, params: ContextParams
-) -> Proposer | None:
-    if draft_model is None:
-        return None
-    if target.forgets(params):
-        raise UnsupportedError(
-            f"{target.path.name} cannot be used with a draft_model: its memory cannot be cut back "
-            "when guesses fail"
-        )
-    if draft_model == "prompt_lookup":
-        return PromptLookup()
-    draft = Model(draft_model)
-    try:
-        own = replace(params, n_ctx=target.n_ctx_for(params), control_vectors={})
-        return DraftModel(draft, target, own)
-    except BaseException:
-        draft.close()
-        raise
-
-
 def _free(adapters: Adapters, model: Model) -> None:
     adapters.close()
     model.close()
@@ -742,10 +580,6 @@ def _as_given(embedded: Embedded) -> Vectors:
     if embedded.is_single:
         return vectors[0]
     return vectors if vectors[0].ndim > 1 else np.stack(vectors)
-
-
-def _seconds(ms: float | None) -> float | None:
-    return None if ms is None else ms / 1e3
 
 
 def _log_to_stderr() -> None:

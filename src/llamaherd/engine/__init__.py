@@ -5,7 +5,7 @@ below it; ``runner`` and ``sampler`` are the only ones that call llama.cpp; ``wo
 together on one thread, and ``engine`` is how other threads talk to it.
 """
 
-from llamaherd.engine.draft import DraftModel
+from llamaherd.engine.draft import proposer_for
 from llamaherd.engine.engine import Ask, Engine
 from llamaherd.engine.request import (
     AdapterKey,
@@ -20,7 +20,6 @@ from llamaherd.engine.request import (
 )
 from llamaherd.engine.sampler import TokenSampler
 from llamaherd.engine.snapshots import Snapshot
-from llamaherd.engine.speculative import PromptLookup, Proposer
 from llamaherd.engine.stats import PrefixCacheStats, Stats
 from llamaherd.engine.stream import AsyncTokenStream, TokenStream
 
@@ -28,14 +27,11 @@ __all__ = [
     "AdapterKey",
     "Ask",
     "AsyncTokenStream",
-    "DraftModel",
     "Engine",
     "Event",
     "FinishEvent",
     "PrefixCacheStats",
     "PromptEvent",
-    "PromptLookup",
-    "Proposer",
     "Request",
     "Snapshot",
     "StateEvent",
@@ -45,4 +41,5 @@ __all__ = [
     "TokenLogprob",
     "TokenSampler",
     "TokenStream",
+    "proposer_for",
 ]

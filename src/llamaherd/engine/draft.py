@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llamaherd.engine.pace import StepCosts
 from llamaherd.engine.plan import Change, Cut, Plan, Slice
 from llamaherd.engine.prefix_cache import common_prefix
 from llamaherd.engine.request import Request
 from llamaherd.engine.runner import Runner
+from llamaherd.engine.speculative import PromptLookup, Proposer
 from llamaherd.errors import DecodeError, UnsupportedError
 from llamaherd.model import Model
 from llamaherd.params import ContextParams
@@ -158,3 +160,30 @@ def _check_vocabulary(draft: Model, target: Model) -> None:
         raise UnsupportedError(
             f"{draft.path.name} cannot draft for {target.path.name}: their vocabularies differ"
         )
+
+
+def proposer_for(
+    draft_model: str | os.PathLike[str] | None, target: Model, params: ContextParams
+) -> Proposer | None:
+    """What guesses for a model: ``"prompt_lookup"``, or a path to a small model.
+
+    Raises:
+        UnsupportedError: the model's memory cannot be cut back when guesses fail, or the small
+            one has another vocabulary.
+    """
+    if draft_model is None:
+        return None
+    if target.forgets(params):
+        raise UnsupportedError(
+            f"{target.path.name} cannot be used with a draft_model: its memory cannot be cut back "
+            "when guesses fail"
+        )
+    if draft_model == "prompt_lookup":
+        return PromptLookup()
+    draft = Model(draft_model)
+    try:
+        own = replace(params, n_ctx=target.n_ctx_for(params), control_vectors={})
+        return DraftModel(draft, target, own)
+    except BaseException:
+        draft.close()
+        raise

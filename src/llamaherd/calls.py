@@ -1,0 +1,198 @@
+"""A caller's options as requests for the engine, and as the response that they make."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from llamaherd.adapters import Adapters
+from llamaherd.ambient import Ambient
+from llamaherd.chat_answer import ChatAnswer
+from llamaherd.chat_demand import chat_demand
+from llamaherd.completion import Choice, Completion, Echo
+from llamaherd.constrain import Constrainer
+from llamaherd.engine import Ask, Engine, Request, TokenSampler
+from llamaherd.model import Model
+from llamaherd.params import (
+    SEED_MAX,
+    ChatParams,
+    CompletionParams,
+    ResponseParams,
+    SamplingParams,
+    split_options,
+)
+from llamaherd.prompts import Messages, Prompt, Prompts, as_list
+from llamaherd.responses import ChatShape, Envelope, TextAnswer, TextShape
+
+if TYPE_CHECKING:
+    from llamaherd.engine.sampler import LogitsProcessor
+
+_R = TypeVar("_R", bound=ResponseParams)
+
+
+class Calls:
+    """Turns calls into requests. Any thread; what is wrong with a call is found here.
+
+    Args:
+        defaults: sampling options of a call that does not say.
+        model_name: what responses call the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        engine: Engine,
+        prompts: Prompts,
+        adapters: Adapters,
+        defaults: SamplingParams,
+        ambient: Ambient,
+        model_name: str,
+    ) -> None:
+        self._model, self._engine, self._prompts = model, engine, prompts
+        self._adapters, self._defaults, self._ambient = adapters, defaults, ambient
+        self._model_name = model_name
+        self._constrainer = Constrainer(model.vocab)
+
+    def completion(
+        self, prompt: Prompt | Sequence[Prompt], suffix: str | None, options: Mapping[str, Any]
+    ) -> tuple[list[Ask], Completion]:
+        """What ``create_completion`` asks for, and its response."""
+        own, params = self._split(CompletionParams, options, "prompt", "suffix")
+        n_probs = params.n_probs or None if own.logprobs is None else own.logprobs
+        asks: list[Ask] = []
+        choices: list[Choice] = []
+        for each in as_list(prompt):
+            tokens = self._prompt_tokens(each, suffix)
+            asks += self.asks(tokens, params, n_probs, own, echo=own.echo)
+            echo = Echo(self._prompts.as_text(each), tokens) if own.echo else None
+            choices += [Choice(len(choices) + i, TextAnswer(), echo) for i in range(params.n)]
+        return asks, self._response("cmpl", TextShape(), choices, asks, own, params.n)
+
+    def chat(self, messages: Messages, options: Mapping[str, Any]) -> tuple[list[Ask], Completion]:
+        """What ``create_chat_completion`` asks for, and its response."""
+        own, params = self._split(ChatParams, options, "messages")
+        n_probs = (own.top_logprobs or 0) if own.logprobs else params.n_probs or None
+        demand = chat_demand(own, params)
+        form = self._prompts.chat_format
+        wanted = {**form.thinking(own.enable_thinking, own.reasoning_effort)}
+        wanted |= own.chat_template_kwargs
+        safe, quoted = self._prompts.quote(messages)
+        prompt = form.render(safe, tools=demand.tools, **wanted)
+        if demand.needs_grammar:
+            lark = form.grammar(
+                prompt,
+                demand.callable_tools,
+                required=demand.required,
+                parallel=own.parallel_tool_calls,
+                schema=demand.schema,
+            )
+            params = replace(params, grammar=lark, json_schema=None)
+        shown = self._prompts.shown(prompt)
+        tokens = self._prompts.chat(prompt.text, quoted)
+        asks = self.asks(tokens, params, n_probs, own, shown=shown)
+        choices = [
+            Choice(i, ChatAnswer(form.parser(prompt, demand.callable_tools), self._ambient.new_id))
+            for i in range(params.n)
+        ]
+        return asks, self._response("chatcmpl", ChatShape(), choices, asks, own, params.n)
+
+    def _response(
+        self,
+        kind: str,
+        shape: TextShape | ChatShape,
+        choices: list[Choice],
+        asks: Sequence[Ask],
+        own: ResponseParams,
+        n: int,
+    ) -> Completion:
+        return Completion(
+            self._envelope(kind, own.model),
+            shape,
+            choices,
+            self._model.vocab,
+            n=n,
+            wants_logprobs=asks[0].request.n_probs is not None,
+            include_usage=own.include_usage,
+        )
+
+    def _split(
+        self, kind: type[_R], options: Mapping[str, Any], *also: str
+    ) -> tuple[_R, SamplingParams]:
+        """What a call says about its response, and the sampling options on top of the defaults."""
+        own, sampling = split_options(options, kind, SamplingParams, also=(*also, "stream"))
+        return kind(**own), replace(self._defaults, **sampling) if sampling else self._defaults
+
+    def asks(
+        self,
+        tokens: Sequence[int],
+        params: SamplingParams,
+        n_probs: int | None,
+        own: ResponseParams,
+        *,
+        echo: bool = False,
+        shown: frozenset[int] = frozenset(),
+    ) -> list[Ask]:
+        """The ``n`` answers to a prompt."""
+        seed = self._seed(params)
+        make = functools.partial(
+            Request,
+            tokens,
+            adapters=self._adapters.key(own.lora),
+            priority=own.priority,
+            max_tokens=params.token_limit,
+            n_probs=n_probs,
+            prompt_logprobs=echo and n_probs is not None,
+            generation_limit_s=_seconds(params.t_max_predict_ms),
+        )
+        return [
+            Ask(
+                make(),
+                self.sampler(params, seed + index, own.logits_processor or ()),
+                params.stop_strings,
+                params.deadline_s,
+                shown,
+            )
+            for index in range(params.n)
+        ]
+
+    def sampler(
+        self, params: SamplingParams, seed: int, processors: Sequence[LogitsProcessor]
+    ) -> TokenSampler:
+        """What draws the tokens of one answer.
+
+        Raises:
+            GrammarError: a grammar or schema that cannot be enforced.
+        """
+        constraint = self._constrainer.compile(
+            grammar=params.grammar, json_schema=params.json_schema
+        )
+        return TokenSampler(
+            self._model.vocab,
+            params,
+            n_ctx=self._engine.n_ctx,
+            seed=seed % (SEED_MAX + 1),
+            constraint=constraint,
+            processors=processors,
+        )
+
+    def _seed(self, params: SamplingParams) -> int:
+        return self._ambient.new_seed() if params.seed in (None, -1) else int(params.seed or 0)
+
+    def _prompt_tokens(self, prompt: Prompt, suffix: str | None) -> list[int]:
+        return (
+            self._prompts.text(prompt) if suffix is None else self._prompts.infill(prompt, suffix)
+        )
+
+    def _envelope(self, kind: str, model: str | None) -> Envelope:
+        return Envelope(
+            id=f"{kind}-{self._ambient.new_id()}",
+            created=int(self._ambient.now()),
+            model=model or self._model_name,
+            fingerprint=self._model.runtime,
+        )
+
+
+def _seconds(ms: float | None) -> float | None:
+    return None if ms is None else ms / 1e3
