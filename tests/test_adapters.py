@@ -73,3 +73,8 @@ def test_a_name_is_given_once_and_a_bad_file_is_refused(
         llm.load_lora("tuned", adapter_file)
     with pytest.raises(ModelLoadError, match="adapter"):
         llm.load_lora("another", tiny_model)
+
+
+def test_a_strength_that_is_no_number_is_refused(tiny_model: Path, adapter_file: Path) -> None:
+    with pytest.raises(OptionError, match="finite"):
+        Llama(tiny_model, lora_path=adapter_file, lora_scale=float("nan"))

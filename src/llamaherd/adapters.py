@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Mapping
@@ -43,13 +44,16 @@ class Adapters:
         """What a request's tokens are computed with; None: the default.
 
         Raises:
-            OptionError: a name that was not loaded.
+            OptionError: a name that was not loaded, or a scale that is no finite number.
         """
         if scales is None:
             return self.default
         unknown = [name for name in scales if name not in self._loaded]
         if unknown:
             raise OptionError("lora", unknown[0], f"one of the loaded: {sorted(self._loaded)}")
+        for name, scale in scales.items():
+            if not isinstance(scale, (int, float)) or not math.isfinite(scale):
+                raise OptionError(f"lora[{name!r}]", scale, "a finite number")
         return tuple((self._loaded[name][0], scales[name]) for name in sorted(scales))
 
     def describe(self, key: AdapterKey) -> str:
