@@ -17,7 +17,7 @@ from functools import partial
 from llamaherd import workers
 from llamaherd.engine.alarms import Alarms
 from llamaherd.engine.output import Output
-from llamaherd.engine.request import FinishReason, Request
+from llamaherd.engine.request import Event, FinishReason, Request
 from llamaherd.engine.runner import Runner
 from llamaherd.engine.sampler import TokenSampler
 from llamaherd.engine.snapshots import Snapshot
@@ -79,7 +79,8 @@ class Engine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model, self._on_close, self._clock = model, on_close, clock
-        self._most_unfinished = _sum(params.n_parallel, params.max_queue)
+        queue_bound = params.max_queue
+        self._most_unfinished = None if queue_bound is None else params.n_parallel + queue_bound
         self._runner = _runner(model, params, proposer)
         self.n_ctx = self._runner.n_ctx
         self._worker = Worker(self._runner, model.vocab, params, clock=clock, proposer=proposer)
@@ -155,7 +156,7 @@ class Engine:
         if most is not None and self._n_unfinished + n_more > most:
             raise QueueFullError(self._n_unfinished, most)
 
-    def _submit(self, ask: Ask, emit: Callable[[object], None]) -> None:
+    def _submit(self, ask: Ask, emit: Callable[[Event], None]) -> None:
         request = ask.request
         request.emit = emit
         request.queued_at = self._clock()
@@ -249,8 +250,8 @@ class Engine:
         self._on_close()
 
 
-def _emit_indexed(emit: Callable[[Indexed], None], index: int, event: object) -> None:
-    emit((index, event))  # type: ignore[arg-type]
+def _emit_indexed(emit: Callable[[Indexed], None], index: int, event: Event) -> None:
+    emit((index, event))
 
 
 def _runner(model: Model, params: ContextParams, proposer: Proposer | None) -> Runner:
@@ -260,7 +261,3 @@ def _runner(model: Model, params: ContextParams, proposer: Proposer | None) -> R
         if proposer is not None:
             proposer.close()
         raise
-
-
-def _sum(left: int, right: int | None) -> int | None:
-    return None if right is None else left + right

@@ -21,8 +21,8 @@ class PrefillPace:
     """How many prompt tokens a step may read beside answers that are being drawn.
 
     A step that reads a prompt takes longer, and every answer waits for it. Such a step is followed
-    by so many without that drawing keeps its share of the time, and running answers at least half
-    of their undisturbed rate.
+    by so many without that drawing keeps its share of the time, and running answers about half of
+    their undisturbed rate.
 
     Args:
         n_batch: the most that a step can take.
