@@ -6,6 +6,7 @@ import asyncio
 import functools
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -153,6 +154,8 @@ class Llama:
             self._ambient,
             self.model_path,
         )
+        # No __del__: while one runs, others can still get the object by a weak reference.
+        weakref.finalize(self, _close, self._engine, self._embeddings).atexit = False
         folder = None if prompt_cache is None else Path(prompt_cache).expanduser()
         self._prompt_cache = PromptCache(
             self.model, self._engine, self._adapters, context_params, folder
@@ -514,13 +517,15 @@ class Llama:
         if hasattr(self, "_embeddings"):
             self._embeddings.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or belongs to the process that this one was forked from."""
+        return self._engine.closed
+
     def __enter__(self) -> Llama:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
         self.close()
 
     def _saved_tokens(self, prompt: Prompt | Messages, tools: Sequence[object] | None) -> list[int]:
@@ -567,6 +572,11 @@ def _one_source(
     chosen = model if model is not None else model_path
     assert chosen is not None
     return chosen
+
+
+def _close(engine: Engine, embeddings: Embeddings) -> None:
+    engine.close()
+    embeddings.close()
 
 
 def _free(adapters: Adapters, model: Model) -> None:

@@ -219,6 +219,11 @@ class Engine:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no requests any more."""
+        return self._closing
+
     def abandon(self, why: str) -> None:
         """In a forked child, where the thread does not exist: refuse requests, wait for nobody."""
         self._lock = threading.Lock()
