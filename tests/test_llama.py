@@ -114,6 +114,15 @@ def test_an_answer_ends_before_its_stop_string(llm: Llama) -> None:
     done = llm("Hello", **{**GREEDY, "max_tokens": 30}, ignore_eos=True, stop=stop)
     assert _text(done) == free[: free.index(stop)]
     assert _reason(done) == "stop"
+    assert done["choices"][0]["stopping_word"] == stop
+
+
+def test_the_tokens_of_a_chat_are_those_that_the_model_reads(llm: Llama) -> None:
+    messages = [{"role": "user", "content": "Hello"}]
+    tokens = llm.chat_tokens(messages)
+    assert bytes(llm.detokenize(tokens, special=True)).startswith(b"<|im_start|>user\nHello")
+    done = llm.create_chat_completion(messages, max_tokens=1)
+    assert done["usage"]["prompt_tokens"] == len(tokens)
 
 
 def test_max_tokens_ends_an_answer_with_length(llm: Llama) -> None:

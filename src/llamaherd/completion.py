@@ -83,6 +83,11 @@ class Choice:
         """Why it ended, in OpenAI's words."""
         return "tool_calls" if self.answer.called and reason == "stop" else reason
 
+    def remarks(self, end: FinishEvent) -> JSON:
+        """What OpenAI's shape has no field for: the stop string found, calls that are none."""
+        found: JSON = {} if end.stopping_word is None else {"stopping_word": end.stopping_word}
+        return {**found, "notes": list(self.answer.notes)} if self.answer.notes else found
+
 
 @dataclass
 class Completion:
@@ -140,13 +145,14 @@ class Completion:
         )
 
     def _whole_choice(self, choice: Choice) -> JSON:
+        end = self.finishes[choice.index]
         whole = self.shape.message(
             choice.index,
             choice.answer.message,
             self._logprobs(choice.pieces, TextPosition()),
-            choice.finish_reason(self.finishes[choice.index].reason),
+            choice.finish_reason(end.reason),
         )
-        return {**whole, "notes": list(choice.answer.notes)} if choice.answer.notes else whole
+        return {**whole, **choice.remarks(end)}
 
     @property
     def _usage(self) -> JSON:
@@ -169,9 +175,7 @@ class Completion:
         if delta is not None or (choice.unsent and self.wants_logprobs):
             yield self._chunk([self._delta(choice, delta or {})])
         last = self.shape.delta(choice.index, {}, None, choice.finish_reason(event.reason))
-        if choice.answer.notes:
-            last["notes"] = list(choice.answer.notes)
-        yield self._chunk([last], timings=timings(event))
+        yield self._chunk([{**last, **choice.remarks(event)}], timings=timings(event))
 
     def _delta(self, choice: Choice, delta: JSON) -> JSON:
         pieces, choice.unsent = choice.unsent, []

@@ -17,6 +17,7 @@ import numpy as np
 from llamaherd.adapters import DEFAULT, Adapters
 from llamaherd.ambient import Ambient
 from llamaherd.calls import Calls
+from llamaherd.capabilities import capabilities
 from llamaherd.chat import normalised
 from llamaherd.completion import (
     AsyncCompletionStream,
@@ -300,6 +301,15 @@ class Llama:
         )
         return prompt.text
 
+    def chat_tokens(self, messages: Messages, **options: Unpack[ChatOptions]) -> list[int]:
+        """The token ids that :meth:`create_chat_completion` would have the model read.
+
+        Raises:
+            RequestError: as :meth:`create_chat_completion`.
+        """
+        asks, _ = self._calls.chat(messages, options)
+        return list(asks[0].request.prompt)
+
     def generate(self, tokens: Sequence[int], **options: Unpack[SamplingOptions]) -> Iterator[int]:
         """Token ids as they are drawn, up to the end of the answer or the consumer's patience.
 
@@ -498,6 +508,12 @@ class Llama:
     def n_embd(self) -> int:
         """Width of the model's hidden state."""
         return self.model.n_embd
+
+    @functools.cached_property
+    def capabilities(self) -> frozenset[str]:
+        """What the model can do: of ``completion``, ``insert``, ``embedding``, ``tools``,
+        ``thinking``, ``thinking_switch`` and ``reasoning_effort`` (``capabilities.py``)."""
+        return capabilities(self.model, self._prompts, generates=self._engine.generates)
 
     @property
     def metadata(self) -> Mapping[str, str]:

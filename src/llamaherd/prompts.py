@@ -120,6 +120,16 @@ class Prompts:
         pieces = (self._vocab.token_bytes(token, special=True) for token in prompt)
         return b"".join(pieces).decode("utf-8", "replace")
 
+    @property
+    def can_chat(self) -> bool:
+        """Whether the model has a chat template."""
+        return "default" in self._templates
+
+    @property
+    def _templates(self) -> dict[str, str]:
+        given = self._template_source
+        return self._model.chat_templates if given is None else {"default": given}
+
     @functools.cached_property
     def chat_format(self) -> ChatFormat:
         """How the model writes conversations.
@@ -127,8 +137,7 @@ class Prompts:
         Raises:
             UnsupportedError: it has no chat template.
         """
-        given = self._template_source
-        templates = self._model.chat_templates if given is None else {"default": given}
+        templates = self._templates
         if "default" not in templates:
             raise UnsupportedError(
                 f"{self._model.path} has no chat template: pass chat_template=, or use "

@@ -161,6 +161,18 @@ class ChatFormat:
         chosen = self._templates.get("tool_use") or self._chosen(())
         return chosen.syntax.tools is not None
 
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Of ``tools``, ``thinking``, ``thinking_switch``, ``reasoning_effort``: what it knows."""
+        syntax = self._chosen(()).syntax
+        found = {
+            "tools": self.can_call,
+            "thinking": syntax.reasoning is not None or harmony.speaks(syntax),
+            "thinking_switch": any(name in _SWITCHED for name in syntax.switches),
+            "reasoning_effort": "reasoning_effort" in syntax.switches,
+        }
+        return frozenset(name for name, known in found.items() if known)
+
     def markers(self, prompt: Prompt) -> frozenset[str]:
         """The control tokens that the parser must see as text."""
         return frozenset(s for s in self._specials if s and s in _literals(prompt.syntax))

@@ -82,7 +82,7 @@ class Engine:
         queue_bound = params.max_queue
         self._most_unfinished = None if queue_bound is None else params.n_parallel + queue_bound
         self._runner = _runner(model, params, proposer)
-        self.n_ctx = self._runner.n_ctx
+        self.n_ctx, self.generates = self._runner.n_ctx, self._runner.generates
         self._worker = Worker(self._runner, model.vocab, params, clock=clock, proposer=proposer)
         self._inbox: queue.SimpleQueue[_Command] = queue.SimpleQueue()
         self._closing = False
@@ -144,7 +144,7 @@ class Engine:
             raise RequestError(
                 "a logits processor asked the model that it works for, which would wait for itself"
             )
-        if not self._runner.generates:
+        if not self.generates:
             raise UnsupportedError(f"{self._model.path.name} is no model that generates text")
         if len(request.prompt) >= self.n_ctx:
             raise ContextLengthError(len(request.prompt), self.n_ctx)
