@@ -10,6 +10,7 @@ LlamaHerdError
 │   ├── UnknownOptionError      no such option; names the nearest one (TypeError)
 │   ├── ContextLengthError      the prompt does not fit the context
 │   ├── InputLengthError        a text to embed or rank is longer than the model reads
+│   ├── MediaError              a picture or sound that cannot be read as it was given
 │   ├── UnsupportedError        this model cannot do that (for instance: no FIM tokens)
 │   ├── ChatTemplateError       the chat template refused the messages, or is itself broken
 │   ├── GrammarError            a grammar or schema that cannot be enforced
@@ -138,6 +139,20 @@ class InputLengthError(RequestError, ValueError):
             f"text {index} has {n_tokens} tokens and the model reads at most {limit}: shorten it, "
             "or pass truncate=True to have its end left out"
         )
+
+
+class MediaError(RequestError, ValueError):
+    """A picture or a sound cannot be read as it was given.
+
+    Attributes:
+        place: where it stands, for instance ``messages[0].content[1]``.
+        finding: what is wrong with it.
+        remedy: what the caller can do.
+    """
+
+    def __init__(self, place: str, finding: str, remedy: str) -> None:
+        self.place, self.finding, self.remedy = place, finding, remedy
+        super().__init__(f"{place}: {finding}. {remedy}")
 
 
 class UnsupportedError(RequestError):

@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from llamaherd.engine.plan import Change, Cut, Plan, Restore, Share
-from llamaherd.engine.request import AdapterKey, Request
+from llamaherd.engine.request import AdapterKey, Request, Span
 from llamaherd.engine.scheduler import OUTPUT_ROWS, Scheduler
 from llamaherd.engine.sequences import Sequences
 from llamaherd.engine.snapshots import Snapshot, Snapshots
@@ -22,6 +23,15 @@ def _request(prompt: list[int], *, queued_at: float | None = None, **options: An
     request = Request(prompt, **options)
     request.queued_at = next(_arrivals) if queued_at is None else queued_at
     return request
+
+
+def _with_picture(
+    before: list[int], content: int, after: list[int], *, whole: bool = False, **options: Any
+) -> Request:
+    """A picture of four places between tokens; its ids stand for its content."""
+    places = [-(10 * content + at + 1) for at in range(4)]
+    span = Span(len(before), np.zeros((4, 1), dtype=np.float32), whole)
+    return _request([*before, *places, *after], spans=(span,), **options)
 
 
 def _scheduler(
@@ -102,6 +112,38 @@ def test_the_last_token_of_a_prompt_is_always_read() -> None:
         assert [piece.outputs for piece in plan.slices] == ["last"]
         assert plan.slices[0].stop > plan.slices[0].start
         scheduler.finish(request)
+
+
+def test_a_picture_is_read_apart_from_the_text_around_it() -> None:
+    scheduler = _scheduler(n_batch=3)
+    request = _with_picture([1, 2], 0, [3, 4])
+    scheduler.add(request)
+    spans = []
+    while request.n_pending:
+        plan = _step(scheduler)
+        spans += [(piece.start, piece.stop, piece.span is not None) for piece in plan.slices]
+    assert spans == [(0, 2, False), (2, 5, True), (5, 6, True), (6, 8, False)]
+
+
+def test_a_picture_whose_places_see_each_other_is_read_at_once() -> None:
+    scheduler = _scheduler(n_batch=3)
+    request = _with_picture([1, 2], 0, [3], whole=True)
+    scheduler.add(request)
+    plans = [_step(scheduler) for _ in range(3)]
+    assert [(p.slices[0].start, p.slices[0].stop) for p in plans] == [(0, 2), (2, 6), (6, 7)]
+
+
+def test_the_same_picture_is_reused_and_another_one_is_not() -> None:
+    scheduler = _scheduler()
+    reused = []
+    for content in (0, 0, 1):
+        request = _with_picture([1, 2], content, [3])
+        scheduler.add(request)
+        while request.n_pending:
+            _step(scheduler)
+        scheduler.finish(request)
+        reused.append(request.n_reused)
+    assert reused == [0, 6, 2]
 
 
 def test_memory_that_cannot_be_cut_is_reused_only_whole() -> None:
@@ -353,6 +395,17 @@ class SchedulerMachine(RuleBasedStateMachine):
         return request
 
     @rule(
+        target=requests, before=tokens, content=st.integers(0, 1), after=tokens, adapters=adapters
+    )
+    def arrive_with_picture(
+        self, before: list[int], content: int, after: list[int], **options: Any
+    ) -> Request:
+        request = _with_picture(before, content, after, whole=bool(content), **options)
+        self.scheduler.add(request)
+        self.alive.append(request)
+        return request
+
+    @rule(
         drawn=st.integers(0, 2),
         limit=st.none() | st.integers(1, 5),
         guess=st.lists(st.integers(0, 2), max_size=3),
@@ -363,7 +416,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         plan = self.scheduler.plan(limit)
         for change in plan.memory:
             self.change(change)
-        assert plan.n_tokens <= self.n_batch
+        n_tokens = sum(len(piece.tokens) for piece in plan.slices if piece.span is None)
+        assert n_tokens <= self.n_batch
+        for piece in plan.slices:
+            at_once = {piece.request.span_at(at) for at in range(piece.start, piece.stop)}
+            assert at_once == {piece.span}, "tokens and embeddings in one slice"
+            if piece.span is not None and piece.span.whole:
+                assert piece.stop == piece.span.stop, "a picture was cut"
         assert len({piece.seq_id for piece in plan.slices}) == len(plan.slices)
         for piece in plan.slices:
             assert len(self.held(piece.seq_id)) == piece.start

@@ -148,6 +148,13 @@ class Engine:
             raise UnsupportedError(f"{self._model.path.name} is no model that generates text")
         if len(request.prompt) >= self.n_ctx:
             raise ContextLengthError(len(request.prompt), self.n_ctx)
+        longest = max((len(s.embeddings) for s in request.spans if s.whole), default=0)
+        if longest > self._runner.n_ubatch:  # llama.cpp would end the process
+            raise UnsupportedError(
+                f"a picture of {longest} tokens must be computed at once, and n_ubatch is "
+                f"{self._runner.n_ubatch}: load the model with n_ubatch={longest} and an n_batch "
+                "that is not smaller"
+            )
 
     def _check_queue(self, n_more: int) -> None:
         if self._closing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from llamaherd.engine.request import AdapterKey, Request
+from llamaherd.engine.request import AdapterKey, Request, Span
 from llamaherd.engine.snapshots import Snapshot
 
 
@@ -46,6 +46,7 @@ class Slice:
             follow.
         outputs: for which tokens logits are wanted.
         save: keep the sequence's state after this step.
+        span: whose embeddings are decoded, in place of the tokens.
     """
 
     request: Request
@@ -54,6 +55,7 @@ class Slice:
     tokens: list[int]
     outputs: Literal["none", "last", "all"]
     save: bool = False
+    span: Span | None = None
 
     @property
     def stop(self) -> int:
@@ -78,7 +80,7 @@ class Plan:
     Attributes:
         memory: what to do with the cache before decoding, in order.
         adapters: what every slice is computed with.
-        slices: what to decode, all in one llama_decode.
+        slices: what to decode: tokens all in one llama_decode, before them those of a span alone.
         n_drawing: how many slices, the first ones, read the token drawn last (and guesses).
     """
 

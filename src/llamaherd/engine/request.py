@@ -6,9 +6,35 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
+
 FinishReason = Literal["stop", "length", "deadline", "cancelled", "error"]
 AdapterKey = tuple[tuple[Hashable, float], ...]
 """LoRA adapters with their scales; only requests with equal ones are computed together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Span:
+    """Places of a prompt that hold embeddings instead of tokens: a picture or a sound.
+
+    Its token ids in the prompt are negative and stand for the content, so that all who compare
+    ids find the same picture to be the same, and another one to be another.
+
+    Attributes:
+        start: its first place in the prompt.
+        embeddings: shape (n places, width of the model's input).
+        whole: every place sees all the others, so all of them are read in one call.
+    """
+
+    start: int
+    embeddings: npt.NDArray[np.float32]
+    whole: bool
+
+    @property
+    def stop(self) -> int:
+        """The place behind the last one."""
+        return self.start + len(self.embeddings)
 
 
 @dataclass(frozen=True)
@@ -116,7 +142,8 @@ class Request:
     """One answer to be generated.
 
     Attributes:
-        prompt: token ids, at least one.
+        prompt: token ids, at least one; negative ones stand for embeddings.
+        spans: these embeddings, in order; a token follows each, if only the prompt's last.
         emit: takes each event, on the engine's thread; must be quick and must not raise.
         adapters: what its tokens are read with.
         priority: requests with a smaller number come first; those with the same, in order.
@@ -141,6 +168,7 @@ class Request:
     prompt_logprobs: bool = False
     keep_state: bool = False
     generation_limit_s: float | None = None
+    spans: Sequence[Span] = ()
 
     tokens: list[int] = field(init=False)
     n_cached: int = field(init=False, default=0)
@@ -155,6 +183,8 @@ class Request:
     def __post_init__(self) -> None:
         assert len(self.prompt) > 0, "a request needs at least one token to go on from"
         assert not (self.keep_state and self.prompt_logprobs), "not both"
+        assert not (self.spans and self.prompt_logprobs), "nothing predicts an embedding"
+        assert self.prompt[-1] >= 0, "the last place gives the logits of the first drawn token"
         self.tokens = list(self.prompt)
 
     @property
@@ -176,6 +206,18 @@ class Request:
     def n_left(self) -> int | None:
         """Tokens it may still draw; None: no limit of its own."""
         return None if self.max_tokens is None else self.max_tokens - self.n_generated
+
+    def span_at(self, place: int) -> Span | None:
+        """The span that holds a place; None: it holds a token."""
+        return next((span for span in self.spans if span.start <= place < span.stop), None)
+
+    def n_alike(self, place: int) -> int:
+        """How many places from this one on are all tokens, or all of one span."""
+        span = self.span_at(place)
+        if span is not None:
+            return span.stop - place
+        borders = (span.start for span in self.spans if span.start > place)
+        return next(borders, len(self.tokens)) - place
 
     def check_integrity(self) -> None:
         """Assert what always holds between steps."""

@@ -12,8 +12,8 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from llamaherd.engine.plan import Change, Cut, Plan, Restore, Share
-from llamaherd.engine.request import AdapterKey
+from llamaherd.engine.plan import Change, Cut, Plan, Restore, Share, Slice
+from llamaherd.engine.request import AdapterKey, Span
 from llamaherd.engine.scheduler import OUTPUT_ROWS
 from llamaherd.errors import ContextCreateError, DecodeError, OptionError
 from llamaherd.model import Model
@@ -21,7 +21,7 @@ from llamaherd.model.control_vector import combined
 from llamaherd.native import bindings as c
 from llamaherd.native import logs
 from llamaherd.native.callbacks import AbortFlag
-from llamaherd.native.handles import AdapterHandle, Batch
+from llamaherd.native.handles import AdapterHandle, Batch, EmbeddingBatch
 from llamaherd.native.library import keeping_the_lock
 from llamaherd.params import INT32_MAX, ContextParams
 
@@ -51,6 +51,7 @@ class Runner:
         n_cells: tokens that all sequences together can hold.
         n_ctx: tokens that one sequence can hold.
         n_batch: most tokens a step.
+        n_ubatch: most tokens computed at a time, which bounds a span that is read whole.
 
     Raises:
         ContextCreateError: llama.cpp cannot make the context.
@@ -68,6 +69,7 @@ class Runner:
         # llama.cpp rounds up; a caller who asks for 100 tokens gets 100.
         self.n_ctx = min(int(c.llama_n_ctx_seq(pointer)), params.n_ctx or INT32_MAX)
         self.n_batch = int(c.llama_n_batch(pointer))
+        self.n_ubatch = int(c.llama_n_ubatch(pointer))
         self._n_vocab = len(model.vocab)
         self._memory = c.llama_get_memory(pointer)
         self._has_encoder = bool(c.llama_model_has_encoder(model.handle.pointer))
@@ -114,11 +116,11 @@ class Runner:
         return self._abort.is_set
 
     def run(self, plan: Plan) -> list[int]:
-        """Change memory, then decode all slices in one call.
+        """Change memory, then decode all slices: spans one by one, then all tokens in one call.
 
         Returns:
             For each slice, the row at which its logits end: those of its last token are at
-            ``row``, earlier ones (``outputs="all"``) at the places before it.
+            ``row``, earlier ones (``outputs="all"``) at the places before it. Spans have none.
 
         Raises:
             DecodeError: llama.cpp refused or failed, or :meth:`abort` was called.
@@ -131,15 +133,33 @@ class Runner:
         batch.clear()
         ends = []
         for piece in plan.slices:
-            batch.add(piece.tokens, piece.start, piece.seq_id, piece.outputs)
+            if piece.span is None:
+                batch.add(piece.tokens, piece.start, piece.seq_id, piece.outputs)
+            else:
+                self._run_span(piece.span, piece)
             ends.append(batch.n_tokens - 1)
-        if ends:
-            logs.forget_recent()
-            code = self._decode(self._context.pointer, batch.native)
-            c.llama_synchronize(self._context.pointer)
-            if code:
-                raise DecodeError(code, _MEANINGS.get(code, logs.recent_complaints() or "unknown"))
+        if batch.n_tokens:  # last, since each call replaces the logits of the one before
+            self._run_batch(batch.native)
         return ends
+
+    def _run_span(self, span: Span, piece: Slice) -> None:
+        rows = span.embeddings[piece.start - span.start : piece.stop - span.start]
+        batch = EmbeddingBatch(rows, piece.start, piece.seq_id)
+        if not span.whole:
+            self._run_batch(batch.native)
+            return
+        c.llama_set_causal_attn(self._context.pointer, False)
+        try:
+            self._run_batch(batch.native)
+        finally:
+            c.llama_set_causal_attn(self._context.pointer, True)
+
+    def _run_batch(self, native: c.llama_batch) -> None:
+        logs.forget_recent()
+        code = self._decode(self._context.pointer, native)
+        c.llama_synchronize(self._context.pointer)
+        if code:
+            raise DecodeError(code, _MEANINGS.get(code, logs.recent_complaints() or "unknown"))
 
     # -- memory -------------------------------------------------------------------------------
 

@@ -93,7 +93,7 @@ class TokenSampler:
         window = max(
             _penalty_window(self._params, self._n_ctx), _dry_window(self._params, self._n_ctx)
         )
-        for token in tokens[-window:] if window else ():
+        for token in _text_only(tokens)[-window:] if window else ():
             c.llama_sampler_accept(self.chain.pointer, token)
 
     def draw(
@@ -142,10 +142,15 @@ class TokenSampler:
         )
 
 
+def _text_only(tokens: Sequence[int]) -> list[int]:
+    """Without the ids that stand for embeddings, which no sampler and no processor knows."""
+    return [token for token in tokens if token >= 0]
+
+
 def _apply(processor: LogitsProcessor, logits: Logits, tokens: Sequence[int]) -> None:
     """A processor gets a copy: it may keep what it was given, and native memory moves on."""
     copy = logits.copy()
-    made = processor(np.asarray(tokens, dtype=np.intc), copy)
+    made = processor(np.asarray(_text_only(tokens), dtype=np.intc), copy)
     made = copy if made is None else np.asarray(made)
     if made.shape != logits.shape or made.dtype.kind not in "fiu":
         name = getattr(processor, "__name__", type(processor).__name__)

@@ -201,6 +201,7 @@ class Scheduler:
             wants_all = request.prompt_logprobs and request.n_cached < len(request.prompt)
             n = min(self._n_until_save(request), room, rows if wants_all else room)
             if n > 0:
+                n = _n_at_once(request, n)
                 slices.append(self._read(request, n, all_outputs=wants_all))
                 room -= n
                 rows -= n if wants_all else 0
@@ -233,6 +234,7 @@ class Scheduler:
             request.tokens[start:stop],
             "all" if all_outputs else last,
             save=stop in self._saves[request],
+            span=request.span_at(start),
         )
 
     # -- memory pressure --------------------------------------------------------------------
@@ -262,6 +264,12 @@ class Scheduler:
         self.sequences.check_integrity()
         for request in everyone:
             request.check_integrity()
+
+
+def _n_at_once(request: Request, n: int) -> int:
+    """Up to ``n`` places: all tokens, or all of one span, and of a whole span every one left."""
+    n_alike, span = request.n_alike(request.n_cached), request.span_at(request.n_cached)
+    return n_alike if span is not None and span.whole else min(n, n_alike)
 
 
 def _n_tokens(slices: list[Slice]) -> int:

@@ -110,7 +110,7 @@ class Speculation:
         left = n_ctx - len(request.tokens) - 1
         if request.n_left is not None:
             left = min(left, request.n_left - 1)
-        if request.prompt_logprobs or left <= 0:
+        if request.prompt_logprobs or request.spans or left <= 0:  # who guesses reads tokens only
             return 0
         most = min(left, MOST_PROPOSED, self.costs.most_to_try // n_drawing - 1)
         best = max(range(max(0, most) + 1), key=lambda n: self._rate(record, n, n_drawing))

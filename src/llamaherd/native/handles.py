@@ -15,6 +15,9 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from llamaherd.errors import ClosedError
 from llamaherd.native import bindings as c
 
@@ -234,6 +237,28 @@ class Batch(Handle):
 
     def _free(self, owned: Any) -> None:
         c.llama_batch_free(self.native)
+
+
+class EmbeddingBatch:
+    """A ``llama_batch`` of embeddings for one sequence, none of whose logits are wanted.
+
+    Args:
+        rows: float32, shape (n, width of the model's input), C-contiguous; not copied.
+        position: of the first.
+    """
+
+    def __init__(self, rows: npt.NDArray[np.float32], position: int, seq_id: int) -> None:
+        n = len(rows)
+        own = ctypes.pointer(ctypes.c_int32(seq_id))
+        self._rows = rows  # native code reads from it
+        self.native = c.llama_batch(
+            n_tokens=n,
+            embd=rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+            pos=(ctypes.c_int32 * n)(*range(position, position + n)),
+            n_seq_id=(ctypes.c_int32 * n)(*[1] * n),
+            seq_id=(ctypes.POINTER(ctypes.c_int32) * n)(*[own] * n),
+            logits=(ctypes.c_int8 * n)(),
+        )
 
 
 def text_buffer(size: int) -> ctypes.Array[ctypes.c_char]:
