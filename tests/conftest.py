@@ -13,6 +13,8 @@ from llamaherd import Ambient, Llama
 from llamaherd.model.native_params import device_names
 from llamaherd.native.library import library
 
+pytest_plugins = ["server_fixtures"]
+
 
 def pytest_report_header() -> list[str]:
     loaded = library()

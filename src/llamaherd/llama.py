@@ -155,8 +155,13 @@ class Llama:
             self._ambient,
             self.model_path,
         )
+<<<<<<< HEAD
         # No __del__: while one runs, others can still get the object by a weak reference.
         weakref.finalize(self, _close, self._engine, self._embeddings).atexit = False
+=======
+        settled = replace(context_params, n_ctx=self._engine.n_ctx)
+        self._memory_bytes = self.model.size_bytes + self.model.cache_bytes_for(settled)
+>>>>>>> 80a2600 (The server's skeleton: settings, models, gate, streams, OpenAI's chat and completions, llamaherd serve)
         folder = None if prompt_cache is None else Path(prompt_cache).expanduser()
         self._prompt_cache = PromptCache(
             self.model, self._engine, self._adapters, context_params, folder
@@ -228,7 +233,9 @@ class Llama:
         **options: Unpack[CompletionOptions],
     ) -> Any:
         """:meth:`create_completion` for coroutines; with ``stream`` an async iterator of chunks."""
-        asks, completion = self._calls.completion(prompt, suffix, options)
+        # on a thread: long prompts, templates and schemas would hold the event loop up
+        prepare = self._calls.completion
+        asks, completion = await asyncio.to_thread(prepare, prompt, suffix, options)
         response = AsyncCompletionStream(completion, self._engine.astream(asks), self)
         return response if stream else await response.whole()
 
@@ -271,7 +278,7 @@ class Llama:
         self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatOptions]
     ) -> Any:
         """:meth:`create_chat_completion` for coroutines; with ``stream`` an async iterator."""
-        asks, completion = self._calls.chat(messages, options)
+        asks, completion = await asyncio.to_thread(self._calls.chat, messages, options)
         response = AsyncCompletionStream(completion, self._engine.astream(asks), self)
         return response if stream else await response.whole()
 
@@ -504,6 +511,10 @@ class Llama:
     def n_ctx(self) -> int:
         """Size of the context, in tokens."""
         return self._engine.n_ctx
+
+    def memory_bytes(self) -> int:
+        """What its weights and its context take, without what is needed while it computes."""
+        return self._memory_bytes
 
     def n_embd(self) -> int:
         """Width of the model's hidden state."""

@@ -19,6 +19,7 @@ from llamaherd.cli.complete import complete
 from llamaherd.cli.console import MisuseError, complain
 from llamaherd.cli.doctor import doctor
 from llamaherd.cli.info import info
+from llamaherd.cli.serve import serve
 from llamaherd.cli.tokenize import tokenize
 from llamaherd.errors import LlamaHerdError, OptionError, UnknownOptionError
 
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (chat, complete, info, tokenize, bench, doctor):
+for command in (chat, complete, serve, info, tokenize, bench, doctor):
     app.command()(command)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from llamaherd.errors import ContextCreateError, ModelLoadError, OptionError, UnsupportedError
 from llamaherd.model.fingerprint import fingerprint
 from llamaherd.model.gguf import GGUFFile, check_adapter, check_model
-from llamaherd.model.memory import default_n_ctx, physical_cores
+from llamaherd.model.memory import cache_bytes_per_token, default_n_ctx, physical_cores
 from llamaherd.model.native_params import NativeModelParams, native_context_params
 from llamaherd.model.progress import progress_bar
 from llamaherd.model.source import model_file
@@ -218,6 +218,10 @@ class Model:
     def n_ctx_for(self, params: ContextParams) -> int:
         """The context that was asked for, else the model's own as far as memory allows."""
         return params.n_ctx or default_n_ctx(self.handle, params)
+
+    def cache_bytes_for(self, params: ContextParams) -> int:
+        """Upper bound of what the key-value cache of such a context takes."""
+        return self.n_ctx_for(params) * cache_bytes_per_token(self.handle, params)
 
     def new_context(
         self, params: ContextParams, *, n_seq: int | None = None, n_outputs_max: int = 0

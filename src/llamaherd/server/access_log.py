@@ -1,0 +1,44 @@
+"""One line of JSON for each request: who, what, how long; never what was said."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, field
+
+logger = logging.getLogger("llamaherd.access")
+KEY = "llamaherd.record"
+"""Under which a request's scope holds its :class:`Record`."""
+
+
+@dataclass
+class Record:
+    """What is known of a request. Times in milliseconds.
+
+    Attributes:
+        client: name of its API key, or its address.
+        first_byte_ms: until the response began.
+        finish_reason: of the (first) answer.
+        ignored: fields that nobody knows.
+    """
+
+    client: str
+    method: str
+    path: str
+    status: int = 0
+    ms: float = 0.0
+    first_byte_ms: float = 0.0
+    bytes_sent: int = 0
+    model: str | None = None
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    generated_tokens: int | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    ignored: list[str] = field(default_factory=list)
+
+    def write(self) -> None:
+        """Log it."""
+        told = {key: value for key, value in asdict(self).items() if value not in (None, [])}
+        logger.info(json.dumps({"time": round(time.time(), 3), **told}, ensure_ascii=True))

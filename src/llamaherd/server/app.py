@@ -1,0 +1,73 @@
+"""The application: routes, errors and the gate before them, around one service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+import llamaherd
+from llamaherd.errors import LlamaHerdError
+from llamaherd.server.errors import Refused, failure_of
+from llamaherd.server.gate import Gate
+from llamaherd.server.routes import openai
+from llamaherd.server.routes.family import renderer_for
+from llamaherd.server.service import Service, reply
+from llamaherd.server.settings import Settings
+from llamaherd.server.streams import ClientGone
+
+FAMILIES = (openai.FAMILY,)
+CLIENT_GONE = 499  # nginx's status for the log; nobody reads the response
+
+
+def create_app(
+    settings: Settings, *, on_failure: Callable[[BaseException], None] | None = None
+) -> FastAPI:
+    """An ASGI application that serves models.
+
+    Its ``state.service`` is the :class:`Service`. Models are loaded once the application has
+    started, and requests wait for theirs.
+
+    Args:
+        on_failure: told, on the event loop, when a model that is wanted from the start fails to
+            load; None: that is only logged.
+
+    Raises:
+        OptionError: an API key file that cannot be used.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Service(settings, on_failure=on_failure) as service:
+            app.state.service = service
+            yield
+
+    app = FastAPI(title="llamaherd", version=llamaherd.__version__, lifespan=lifespan)
+    for family in FAMILIES:
+        app.include_router(family.router)
+    for kind in (Exception, LlamaHerdError, Refused, HTTPException, ClientGone):
+        app.add_exception_handler(kind, _respond)
+    app.add_middleware(Gate, params=settings.server, families=FAMILIES)
+    if settings.server.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.server.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+        )
+    return app
+
+
+async def _respond(request: Request, error: Exception) -> Response:
+    """An error in the shape of the protocol whose path it is."""
+    if isinstance(error, ClientGone):
+        return Response(status_code=CLIENT_GONE)
+    if isinstance(error, HTTPException):
+        error = Refused(error.status_code, f"{request.url.path}: {error.detail}")
+    failure = failure_of(error)
+    render = renderer_for(request.url.path, FAMILIES)
+    return reply(render(failure), failure.headers, failure.status)

@@ -1,0 +1,202 @@
+"""The models of a server: found by name, loaded when needed, unloaded when memory is short.
+
+All of it runs on the server's event loop; loading and closing a model run on threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator, Sequence
+
+from llamaherd.server.errors import Refused
+from llamaherd.server.residents import Loader, Resident, load
+from llamaherd.server.settings import ModelSettings
+
+logger = logging.getLogger("llamaherd.server")
+
+
+class Lease:
+    """The use of a loaded model, which stays loaded until :meth:`release`.
+
+    Attributes:
+        llm: the model.
+        name: what responses call it.
+        adapters: names of its LoRA adapters, in the order of the configuration.
+    """
+
+    def __init__(self, models: Models, resident: Resident) -> None:
+        assert resident.llm is not None
+        self._models, self._resident = models, resident
+        self.llm, self.name = resident.llm, resident.name
+        self.adapters = tuple(resident.settings.adapters)
+        self._released = False
+
+    def release(self) -> None:
+        """Give it back; the second time nothing happens."""
+        if not self._released:
+            self._released = True
+            self._models.give_back(self._resident)
+
+
+class Models:
+    """All models that can be asked for.
+
+    Args:
+        settings: of each.
+        default: name of the one that answers for unknown names; None: nobody does.
+        memory_bytes: for all together; None: any.
+        loader: makes the loaded object, on a thread.
+    """
+
+    def __init__(
+        self,
+        settings: Sequence[ModelSettings],
+        *,
+        default: str | None = None,
+        memory_bytes: int | None = None,
+        loader: Loader = load,
+    ) -> None:
+        self._memory_bytes, self._loader, self._default = memory_bytes, loader, default
+        self._residents = [Resident(each) for each in settings]
+        self._retired: list[Resident] = []
+        self._turn = asyncio.Lock()  # one model is loaded at a time, so that memory adds up
+        self._given_back = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __iter__(self) -> Iterator[Resident]:
+        return iter(self._residents)
+
+    def find(self, name: str | None) -> Resident:
+        """The model of a name; without a name the default one, or the first.
+
+        Raises:
+            Refused: there is none; lists those there are.
+        """
+        for resident in self._residents:
+            if name in resident.settings.names:
+                return resident
+        if self._default is not None:
+            return next(r for r in self._residents if self._default in r.settings.names)
+        if name is None:
+            return self._residents[0]
+        known = ", ".join(each.name for each in self._residents)
+        raise Refused(
+            404,
+            f"the model {name!r} does not exist; there are: {known}. Whoever runs the server can "
+            "give one of them this name as an alias, or name a default_model",
+            param="model",
+            code="model_not_found",
+        )
+
+    async def lease(self, name: str | None) -> Lease:
+        """A model, loaded if it was not; waits for that, and for others to make room.
+
+        Raises:
+            Refused: there is none of that name.
+            LlamaHerdError: it cannot be loaded; the next request tries again.
+        """
+        while True:
+            resident = self.find(name)
+            if resident.llm is not None and not resident.leaving:
+                break
+            await asyncio.shield(self._start_loading(resident))
+        resident.running += 1
+        resident.last_used = time.monotonic()
+        return Lease(self, resident)
+
+    def give_back(self, resident: Resident) -> None:
+        """A lease has ended."""
+        resident.running -= 1
+        resident.last_used = time.monotonic()
+        self._given_back.set()
+
+    async def preload(self) -> None:
+        """Load those that are wanted from the start.
+
+        Raises:
+            LlamaHerdError: one cannot be loaded.
+        """
+        for resident in list(self._residents):
+            if resident.settings.preload:
+                (await self.lease(resident.name)).release()
+
+    def configure(self, settings: Sequence[ModelSettings], default: str | None) -> None:
+        """Take over a new configuration; what it no longer has is unloaded after its requests."""
+        kept = {each.settings.name: each for each in self._residents if each.settings in settings}
+        self._retired += [each for each in self._residents if each.name not in kept]
+        self._residents = [kept.get(each.name) or Resident(each) for each in settings]
+        self._default = default
+        for resident in self._retired:
+            self._keep(asyncio.ensure_future(self._retire(resident)))
+        self._keep(asyncio.ensure_future(self._preload_or_log()))
+
+    async def close(self) -> None:
+        """Unload everything; running requests end with an error."""
+        for task in list(self._tasks):
+            task.cancel()
+        for resident in [*self._residents, *self._retired]:
+            llm, resident.llm = resident.llm, None
+            if llm is not None:
+                await asyncio.to_thread(llm.close)
+
+    # -- memory -------------------------------------------------------------------------------
+
+    def _start_loading(self, resident: Resident) -> asyncio.Task[None]:
+        if resident.loading is None:
+            resident.loading = asyncio.ensure_future(self._load(resident))
+            self._keep(resident.loading)
+        return resident.loading
+
+    async def _load(self, resident: Resident) -> None:
+        try:
+            async with self._turn:
+                await self._make_room(resident)
+                begin = time.monotonic()
+                logger.info("loading %s", resident.name)
+                resident.llm = await asyncio.to_thread(self._loader, resident.settings)
+                resident.measure()
+                logger.info("loaded %s in %.1f s", resident.name, time.monotonic() - begin)
+        finally:
+            resident.loading = None
+
+    async def _make_room(self, wanted: Resident) -> None:
+        """Unload what was used longest ago until ``wanted`` fits; requests finish first."""
+        while self._memory_bytes is not None:
+            residents = [*self._residents, *self._retired]
+            held = [each for each in residents if each.llm is not None]
+            if not held or sum(r.n_bytes for r in held) + wanted.n_bytes <= self._memory_bytes:
+                return
+            idle = [each for each in held if not each.running]
+            await self._unload(min(idle or held, key=lambda each: each.last_used))
+
+    async def _retire(self, resident: Resident) -> None:
+        async with self._turn:
+            if resident in self._retired:
+                await self._unload(resident)
+                self._retired.remove(resident)
+
+    async def _unload(self, resident: Resident) -> None:
+        """Close a model once its requests have ended; new ones wait for it to be loaded again.
+
+        Else a model that is always busy would never make room for another.
+        """
+        resident.leaving = True
+        while resident.running:
+            self._given_back.clear()
+            await self._given_back.wait()
+        llm, resident.llm, resident.leaving = resident.llm, None, False
+        if llm is not None:
+            logger.info("unloading %s", resident.name)
+            await asyncio.to_thread(llm.close)
+
+    async def _preload_or_log(self) -> None:
+        try:
+            await self.preload()
+        except Exception as error:
+            logger.error("after the configuration was read again: %s", error)
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)  # the loop itself holds tasks only weakly
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,90 @@
+"""One model of a server: what it is, whether it is in memory, who uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from llamaherd.llama import Llama
+from llamaherd.model.source import model_file
+from llamaherd.server.settings import ModelSettings
+
+logger = logging.getLogger("llamaherd.server")
+
+State = Literal["unloaded", "loading", "loaded"]
+Loader = Callable[[ModelSettings], Llama]
+
+
+class Resident:
+    """A model that may be in memory.
+
+    Attributes:
+        llm: the loaded model.
+        loading: the task that loads it.
+        leaving: whether it is to be unloaded once its requests have ended.
+        running: requests that use it.
+        last_used: of the monotonic clock.
+        n_bytes: of memory that it takes; an estimate before it was loaded.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self.settings = settings
+        self.llm: Llama | None = None
+        self.loading: asyncio.Task[None] | None = None
+        self.leaving = False
+        self.running = 0
+        self.last_used = time.monotonic()
+        self.n_bytes = _file_bytes(settings.file)
+        self.since = int(time.time())
+
+    @property
+    def name(self) -> str:
+        """What responses call it."""
+        return self.settings.name
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        if self.llm is not None:
+            return "loaded"
+        return "unloaded" if self.loading is None else "loading"
+
+    def measure(self) -> None:
+        """Note how much memory it takes, now that it is loaded."""
+        assert self.llm is not None
+        self.n_bytes = self.llm.memory_bytes()
+
+
+def load(settings: ModelSettings) -> Llama:
+    """Load a model with its adapters. Any thread.
+
+    Raises:
+        LlamaHerdError: as ``Llama``.
+    """
+    llm = Llama(settings.file, progress=_progress(settings.name), **settings.options)
+    try:
+        for name, file in settings.adapters.items():
+            llm.load_lora(name, file)
+    except BaseException:
+        llm.close()
+        raise
+    return llm
+
+
+def _file_bytes(file: str) -> int:
+    return model_file(file).stat().st_size
+
+
+def _progress(name: str) -> Callable[[float], None]:
+    told = 0.0
+
+    def report(fraction: float) -> None:
+        nonlocal told
+        if fraction >= told + 0.25:
+            told = fraction
+            logger.info("loading %s: %.0f%%", name, 100 * fraction)
+
+    return report
