@@ -155,13 +155,10 @@ class Llama:
             self._ambient,
             self.model_path,
         )
-<<<<<<< HEAD
         # No __del__: while one runs, others can still get the object by a weak reference.
         weakref.finalize(self, _close, self._engine, self._embeddings).atexit = False
-=======
         settled = replace(context_params, n_ctx=self._engine.n_ctx)
         self._memory_bytes = self.model.size_bytes + self.model.cache_bytes_for(settled)
->>>>>>> 80a2600 (The server's skeleton: settings, models, gate, streams, OpenAI's chat and completions, llamaherd serve)
         folder = None if prompt_cache is None else Path(prompt_cache).expanduser()
         self._prompt_cache = PromptCache(
             self.model, self._engine, self._adapters, context_params, folder

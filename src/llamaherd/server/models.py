@@ -75,10 +75,10 @@ class Models:
             Refused: there is none; lists those there are.
         """
         for resident in self._residents:
-            if name in resident.settings.names:
+            if name in resident.settings.all_names:
                 return resident
         if self._default is not None:
-            return next(r for r in self._residents if self._default in r.settings.names)
+            return next(r for r in self._residents if self._default in r.settings.all_names)
         if name is None:
             return self._residents[0]
         known = ", ".join(each.name for each in self._residents)

@@ -134,7 +134,7 @@ class ModelSettings(Params):
             kind(**chosen)
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def all_names(self) -> tuple[str, ...]:
         """All names by which clients may call it."""
         return self.name, *self.aliases
 
@@ -149,7 +149,7 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.models:
             raise OptionError("models", [], "at least one model to serve")
-        names = [name for model in self.models for name in model.names]
+        names = [name for model in self.models for name in model.all_names]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise OptionError("models", twice, "names and aliases that differ")
@@ -197,9 +197,10 @@ def is_loopback(host: str) -> bool:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        config: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise OptionError("config", str(path), f"valid TOML: {error}") from None
+    return config
 
 
 def _table(config: Mapping[str, Any], name: str) -> dict[str, Any]:
