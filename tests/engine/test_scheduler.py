@@ -58,7 +58,7 @@ def _carry_out(scheduler: Scheduler, plan: Plan, *, drawn: int | None = None) ->
     scheduler.decoded(plan)
     for request in caught_up if drawn is not None else ():
         request.tokens.append(drawn)  # type: ignore[arg-type]
-        scheduler.keep_drawn(request)
+        scheduler.keep(request, request.n_cached)
 
 
 def _step(scheduler: Scheduler, *, drawn: int | None = None) -> Plan:
@@ -269,8 +269,7 @@ def test_guesses_that_fail_are_cut_from_memory() -> None:
     assert (piece.tokens, piece.outputs, piece.n_guessed) == ([3, 4, 5, 6], "all", 3)
     scheduler.decoded(plan)
     request.tokens += [4, 9]  # the first guess came true, then 9 was drawn
-    scheduler.keep_drawn(request)
-    request.proposal = []
+    scheduler.keep(request, 4)
     plan = scheduler.plan()
     assert plan.memory == (Cut(0, 4),)
     assert plan.slices[0].tokens == [9]
@@ -409,8 +408,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         drawn=st.integers(0, 2),
         limit=st.none() | st.integers(1, 5),
         guess=st.lists(st.integers(0, 2), max_size=3),
+        forced=st.lists(st.integers(0, 2), max_size=9),
     )
-    def step(self, drawn: int, limit: int | None, guess: list[int]) -> None:
+    def step(
+        self, drawn: int, limit: int | None, guess: list[int], forced: Sequence[int] = ()
+    ) -> None:
         for request in self.scheduler.running if self.can_cut else ():
             request.proposal = guess
         plan = self.scheduler.plan(limit)
@@ -437,9 +439,11 @@ class SchedulerMachine(RuleBasedStateMachine):
                 )
                 self.scheduler.sequences.snapshots.add(saved)
         for request, n in n_guessed.items():
-            request.tokens += [*guess[: min(n, drawn)], drawn]
-            request.proposal = []
-            self.scheduler.keep_drawn(request)
+            true = guess[: min(n, drawn)]
+            n_kept = len(request.tokens) + len(true)
+            request.tokens += [*true, drawn, *forced]
+            request.n_forced = len(forced)
+            self.scheduler.keep(request, n_kept)
             if len(request.tokens) >= self.n_cells:  # the engine ends it: the context is full
                 self.finish(request)
 

@@ -123,8 +123,10 @@ class Engine:
         """All of them or none; returns what cancels them."""
         requests = [ask.request for ask in asks]
         try:
-            for request in requests:
-                self._check_admission(request)
+            for ask in asks:
+                self._check_admission(ask.request)
+                # What a grammar demands to begin with is read together with the prompt.
+                ask.request.tokens += ask.sampler.forced(ask.request, self.n_ctx)
             with self._lock:
                 self._check_queue(len(asks))
                 for index, ask in enumerate(asks):

@@ -153,6 +153,7 @@ class Request:
         keep_state: send the memory's state after all of the prompt but its last token.
         generation_limit_s: seconds to draw tokens in, counted from the first one.
         tokens: prompt and drawn tokens together.
+        n_forced: how many of ``tokens``, the last ones, a grammar determined.
         n_cached: ``tokens[:n_cached]`` are in the context's memory.
         n_reused: tokens of the prompt that were in memory when it got its place; None: not yet.
         proposal: what may follow ``tokens``, to be checked in the next step.
@@ -171,6 +172,7 @@ class Request:
     spans: Sequence[Span] = ()
 
     tokens: list[int] = field(init=False)
+    n_forced: int = field(init=False, default=0)
     n_cached: int = field(init=False, default=0)
     n_reused: int | None = field(init=False, default=None)
     proposal: list[int] = field(init=False, default_factory=list)
@@ -203,6 +205,11 @@ class Request:
         return len(self.tokens) - self.n_cached
 
     @property
+    def is_drawing(self) -> bool:
+        """Whether it has read all but what was drawn last and what that forced."""
+        return self.n_pending <= 1 + self.n_forced
+
+    @property
     def n_left(self) -> int | None:
         """Tokens it may still draw; None: no limit of its own."""
         return None if self.max_tokens is None else self.max_tokens - self.n_generated
@@ -219,9 +226,14 @@ class Request:
         borders = (span.start for span in self.spans if span.start > place)
         return next(borders, len(self.tokens)) - place
 
+    def room(self, n_ctx: int) -> int:
+        """Tokens that may still follow in a context of this size."""
+        room = n_ctx - len(self.tokens)
+        return room if self.n_left is None else min(room, self.n_left)
+
     def check_integrity(self) -> None:
         """Assert what always holds between steps."""
         assert 0 <= self.n_cached <= len(self.tokens)
-        assert self.n_reused is None or 0 <= self.n_reused < len(self.prompt)
+        assert self.n_reused is None or 0 <= self.n_reused <= len(self.prompt)
         assert self.tokens[: len(self.prompt)] == list(self.prompt)
         assert self.max_tokens is None or self.n_generated <= self.max_tokens

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llamaherd.engine.logprobs import token_logprob
-from llamaherd.engine.request import TokenLogprob
+from llamaherd.engine.request import Request, TokenLogprob
 from llamaherd.engine.runner import Runner
 from llamaherd.errors import DecodeError, OptionError, RequestError
 from llamaherd.model import Vocab
@@ -33,6 +33,9 @@ class Constraint(Protocol):
 
     def accept(self, token: int) -> None:
         """The token was drawn."""
+
+    def forced(self) -> Sequence[int]:
+        """The tokens that must come next, whatever the model says; none if it has a choice."""
 
     @property
     def finished(self) -> bool:
@@ -74,6 +77,7 @@ class TokenSampler:
         self._biases = np.fromiter(biases.values(), dtype=np.float32, count=len(biases))
         # Only the likeliest token is wanted: llama.cpp would copy the vocabulary to find it.
         looks_back = _penalty_window(params, n_ctx) or _dry_window(params, n_ctx)
+        self._looks_back, self._primed = bool(looks_back), False
         self._argmax = _is_greedy(params) and not params.mirostat and not looks_back
         with vocab.held():
             _fill(self.chain, vocab, params, biases, n_ctx, seed)
@@ -89,7 +93,8 @@ class TokenSampler:
         self.chain.close()
 
     def prime(self, tokens: Sequence[int]) -> None:
-        """Let the samplers that look back see the prompt."""
+        """Let the samplers that look back see the prompt, and what was forced behind it."""
+        self._primed = True
         window = max(
             _penalty_window(self._params, self._n_ctx), _dry_window(self._params, self._n_ctx)
         )
@@ -117,6 +122,24 @@ class TokenSampler:
             self._constraint.accept(token)
         return token, None if raw is None else token_logprob(raw, token, n_probs or 0)
 
+    def forced(self, request: Request, n_ctx: int) -> list[int]:
+        """What the constraint determines to follow a request's tokens: nobody needs to draw it.
+
+        None of it where log-probabilities are wanted, which only drawing gives.
+        """
+        if self._constraint is None or request.n_probs is not None:
+            return []
+        found: list[int] = []
+        room = request.room(n_ctx)
+        for token in self._constraint.forced():
+            if len(found) == room or token in self._banned:
+                break
+            self._constraint.accept(token)
+            if self._looks_back and self._primed:
+                c.llama_sampler_accept(self.chain.pointer, token)
+            found.append(token)
+        return found
+
     def _likeliest(self, logits: Logits) -> int:
         if len(self._biased):
             logits[self._biased] += self._biases
@@ -134,12 +157,13 @@ class TokenSampler:
     def _rewrite(self, logits: Logits, tokens: Sequence[int]) -> None:
         for processor in self._processors:
             _apply(processor, logits, tokens)
+        if self._processors:
+            # NaN compares false with everything and would send native code past its own checks.
+            np.nan_to_num(
+                logits, copy=False, nan=-np.inf, posinf=np.finfo(np.float32).max, neginf=-np.inf
+            )
         if self._constraint is not None:
             self._constraint.mask(logits)
-        # NaN compares false with everything and would send native code past its own checks.
-        np.nan_to_num(
-            logits, copy=False, nan=-np.inf, posinf=np.finfo(np.float32).max, neginf=-np.inf
-        )
 
 
 def _text_only(tokens: Sequence[int]) -> list[int]:

@@ -1,7 +1,8 @@
 """Token ids in, batch plan out: who goes into the next llama_decode, with which tokens. Pure.
 
 There is no prefill phase. Each running request has ``n_pending`` tokens that the model has not
-read; a plan takes one from those that are drawing and fills the rest of the batch with prompts.
+read; a plan takes those of all that are drawing (the one drawn last, and what a grammar forced
+behind it) and fills the rest of the batch with prompts.
 
 A new request gets the longest beginning of its prompt that lies in memory (``sequences.py``), and
 if a running request is about to read more of it, waits for that. When cells run out, what nobody
@@ -84,7 +85,7 @@ class Scheduler:
         while (n_lacking := _n_tokens(slices) - self.sequences.n_free) > 0:
             memory += self._make_room(n_lacking)
             slices = self._slices(prefill_limit)
-        n_drawing = sum(r.n_pending == 1 and r.adapters == self._adapters for r in self._seq_ids)
+        n_drawing = sum(piece.request.is_drawing for piece in slices)
         return Plan(tuple(memory), self._adapters, tuple(slices), n_drawing)
 
     def decoded(self, plan: Plan) -> None:
@@ -92,12 +93,16 @@ class Scheduler:
         for piece in plan.slices:
             self.sequences.append(piece.seq_id, piece.tokens)
             piece.request.n_cached = piece.stop
+            piece.request.proposal = []
             if piece.save:
                 self._saves[piece.request].remove(piece.stop)
 
-    def keep_drawn(self, request: Request) -> None:
-        """Forget what was proposed and read, but not drawn."""
-        n_kept = min(request.n_cached, len(request.tokens) - 1)
+    def keep(self, request: Request, n_kept: int) -> None:
+        """Forget what was read behind the first ``n_kept`` tokens: guesses that did not come true.
+
+        One token at least is left to be read, for its logits.
+        """
+        n_kept = min(n_kept, request.n_cached, len(request.tokens) - 1)
         self._overdue += self.sequences.cut(self._seq_ids[request], n_kept)
         request.n_cached = n_kept
 
@@ -166,7 +171,7 @@ class Scheduler:
         self._seq_ids[request] = place.seq_id
         request.n_cached = place.n_tokens
         if request.n_reused is None:
-            request.n_reused = place.n_tokens
+            request.n_reused = min(place.n_tokens, len(request.prompt))
         return changes
 
     def _worth_saving(self, request: Request, place: Place) -> list[int]:
@@ -185,19 +190,22 @@ class Scheduler:
     # -- one step ---------------------------------------------------------------------------
 
     def _slices(self, prefill_limit: int | None) -> list[Slice]:
-        """Drawing requests first, one token each; then prompts, until the batch is full."""
+        """Drawing requests first, then prompts, until the batch is full."""
         together = [r for r in self._seq_ids if r.adapters == self._adapters]
-        drawing = [r for r in together if r.n_pending == 1]
+        drawing = [r for r in together if r.is_drawing]
         room, rows = self._n_batch - len(drawing), OUTPUT_ROWS
         slices = []
         for request in drawing:
-            spare = min(room, rows, max(0, self.sequences.n_free - len(drawing)))
-            slices.append(self._draw(request, min(len(request.proposal), spare)))
+            if request.n_pending > 1:
+                slices.append(self._read(request, min(request.n_pending, room + 1)))
+            else:
+                spare = min(room, rows, max(0, self.sequences.n_free - len(drawing)))
+                slices.append(self._draw(request, min(len(request.proposal), spare)))
+                rows -= len(slices[-1].tokens) - 1
             room -= len(slices[-1].tokens) - 1
-            rows -= len(slices[-1].tokens) - 1
-        if prefill_limit is not None and any(r.n_pending == 1 for r in self._seq_ids):
+        if prefill_limit is not None and any(r.is_drawing for r in self._seq_ids):
             room = min(room, prefill_limit)
-        for request in sorted((r for r in together if r.n_pending > 1), key=lambda r: r.rank):
+        for request in sorted((r for r in together if not r.is_drawing), key=lambda r: r.rank):
             wants_all = request.prompt_logprobs and request.n_cached < len(request.prompt)
             n = min(self._n_until_save(request), room, rows if wants_all else room)
             if n > 0:
@@ -224,7 +232,7 @@ class Scheduler:
         ahead = [n - request.n_cached for n in self._saves[request] if n > request.n_cached]
         return min([*ahead, request.n_pending])
 
-    def _read(self, request: Request, n: int, *, all_outputs: bool) -> Slice:
+    def _read(self, request: Request, n: int, *, all_outputs: bool = False) -> Slice:
         start, stop = request.n_cached, request.n_cached + n
         last: Literal["none", "last"] = "last" if stop == len(request.tokens) else "none"
         return Slice(

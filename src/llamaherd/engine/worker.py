@@ -15,6 +15,7 @@ from llamaherd.engine.logprobs import token_logprob
 from llamaherd.engine.output import Output
 from llamaherd.engine.pace import PrefillPace, StepCosts
 from llamaherd.engine.plan import Plan, Slice
+from llamaherd.engine.prefix_cache import common_prefix
 from llamaherd.engine.request import (
     Event,
     FinishEvent,
@@ -195,8 +196,8 @@ class Worker:
     def _propose(self) -> None:
         if self._speculation is not None:
             running = self._scheduler.running
-            drawing = [r for r in running if r.n_pending == 1]
-            if drawing and len(drawing) == len(running):  # prompts need the room, and go first
+            if running and all(r.is_drawing for r in running):  # prompts need the room: first
+                drawing = [r for r in running if r.n_pending == 1]
                 self._speculation.propose(drawing, self._runner.n_ctx)
 
     def _learn(self, plan: Plan, seconds: float) -> None:
@@ -257,52 +258,75 @@ class Worker:
     def _draw_guessed(self, piece: Slice, row: int) -> None:
         """Draw behind the last token, and behind each guess as long as they come true."""
         request, guesses = piece.request, piece.tokens[-piece.n_guessed :]
-        first_row = row - len(guesses)
-        n_true = 0
-        self._draw(request, first_row)
-        while request.ending is None and n_true < len(guesses):
-            if request.tokens[-1] != guesses[n_true]:
-                break
-            n_true += 1
-            self._draw(request, first_row + n_true)
+        n_known, first_row = len(request.tokens), row - len(guesses)
+        drawn: list[int] = []
+        while request.ending is None and drawn == guesses[: len(drawn)]:
+            self._draw(request, first_row + len(drawn))
+            drawn = request.tokens[n_known:]
+        n_true = common_prefix(drawn, guesses)
         if self._speculation is not None:
             self._speculation.observe(request, len(guesses), n_true)
         if request in self._answers:
-            self._scheduler.keep_drawn(request)
+            self._scheduler.keep(request, n_known + n_true)
 
     def _draw(self, request: Request, row: int) -> None:
-        if request.first_token_at is None:
-            request.first_token_at = self._clock()
-            if request.prompt_logprobs:
-                self._tell(request, PromptEvent(tuple(request.found_prompt_logprobs)))
-        if request.n_left == 0:  # nothing was to be generated, only the prompt to be read
-            self._finish(request, "length")
-            return
         answer = self._answers[request]
+        if request.first_token_at is None:
+            self._begin_answer(request, answer)
+            if request.ending is not None:
+                return
         try:
             token, logprob = answer.sampler.draw(self._runner, row, request.tokens, request.n_probs)
+            request.tokens.append(token)
+            forced = answer.sampler.forced(request, self._runner.n_ctx)
         except BaseException as error:  # a caller's logits processor: only its request ends
             self._finish(request, "error", error)
             return
-        request.tokens.append(token)
-        self._n_drawn += 1
-        self._emit(request, answer, token, logprob)
+        request.tokens += forced
+        request.n_forced = len(forced)
+        self._follow(request, answer, [token, *forced], logprob)
 
-    def _emit(
-        self, request: Request, answer: Answer, token: int, logprob: TokenLogprob | None
+    def _begin_answer(self, request: Request, answer: Answer) -> None:
+        request.first_token_at = self._clock()
+        if request.prompt_logprobs:
+            self._tell(request, PromptEvent(tuple(request.found_prompt_logprobs)))
+        if forced := request.tokens[len(request.prompt) :]:
+            self._follow(request, answer, forced)
+        elif request.n_left == 0:  # nothing was to be generated, only the prompt to be read
+            self._finish(request, "length")
+
+    def _follow(
+        self,
+        request: Request,
+        answer: Answer,
+        tokens: list[int],
+        logprob: TokenLogprob | None = None,
     ) -> None:
-        if self._vocab.is_end(token):
+        """What comes of ``tokens``, the request's last ones: text, and perhaps its end."""
+        n_before = len(request.tokens) - len(tokens)
+        for n, token in enumerate(tokens, 1):
+            self._n_drawn += 1
+            if self._ends(request, answer, token, logprob):
+                del request.tokens[n_before + n :]
+                self._finish(request, "stop")
+                return
+        if answer.sampler.finished:
             self._finish(request, "stop")
-            return
-        event = answer.output.feed(token, logprob)
-        if event is not None:
-            self._tell(request, event)
-        if answer.output.stopping_word is not None or answer.sampler.finished:
-            self._finish(request, "stop")
-        elif request.n_left == 0 or len(request.tokens) >= self._runner.n_ctx:
+        elif request.room(self._runner.n_ctx) <= 0:
             self._finish(request, "length")
         elif self._generated_long_enough(request):
             self._finish(request, "deadline")
+
+    def _ends(
+        self, request: Request, answer: Answer, token: int, logprob: TokenLogprob | None
+    ) -> bool:
+        """Send the text that the token completes; whether the answer ends with it."""
+        if self._vocab.is_end(token):
+            return True
+        event = answer.output.feed(token, logprob)
+        if event is not None:
+            self._tell(request, event)
+        return answer.output.stopping_word is not None
 
     def _generated_long_enough(self, request: Request) -> bool:
         if request.generation_limit_s is None or request.first_token_at is None:

@@ -13,6 +13,7 @@ from typing import Any
 from llamaherd.errors import ClosedError, OptionError, UnsupportedError
 from llamaherd.native import bindings as c
 from llamaherd.native.handles import ModelHandle, text_buffer
+from llamaherd.native.library import keeping_the_lock
 
 INT32_MIN = -(2**31)
 
@@ -93,7 +94,19 @@ class Vocab:
     @functools.cached_property
     def end_tokens(self) -> frozenset[int]:
         """All tokens for which :meth:`is_end` holds; looks at the whole vocabulary once."""
-        return frozenset(filter(self.is_end, range(self.n_tokens)))
+        return self._all_that("llama_vocab_is_eog")
+
+    @functools.cached_property
+    def control_tokens(self) -> frozenset[int]:
+        """All tokens for which :meth:`is_control` holds; looks at the whole vocabulary once."""
+        return self._all_that("llama_vocab_is_control") if self._has_tokenizer else frozenset()
+
+    def _all_that(self, question: str) -> frozenset[int]:
+        """The tokens of which a native function says yes, in one go: there may be 200,000."""
+        ask = keeping_the_lock(question, ctypes.c_bool, ctypes.c_void_p, ctypes.c_int32)
+        with self._model.held():
+            native = ctypes.cast(self._native, ctypes.c_void_p)
+            return frozenset(token for token in range(self.n_tokens) if ask(native, token))
 
     @functools.cached_property
     def suppressed_tokens(self) -> tuple[int, ...]:
@@ -163,6 +176,23 @@ class Vocab:
         if piece is None:
             piece = pieces[token] = self._native_piece(self.checked(token), special)
         return piece
+
+    def all_token_bytes(self) -> list[bytes]:
+        """The bytes of every token, control tokens spelled out; in one go, a tenth of a second."""
+        if not self._has_tokenizer:
+            raise UnsupportedError("this model has no tokenizer: it takes and gives token ids only")
+        size, kinds = ctypes.c_int32, (ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p)
+        to_piece = keeping_the_lock(
+            "llama_token_to_piece", size, *kinds, ctypes.c_int32, ctypes.c_int32, ctypes.c_bool
+        )
+        buffer, found = text_buffer(64), []
+        with self._model.held():
+            native = ctypes.cast(self._native, ctypes.c_void_p)
+            address = ctypes.addressof(buffer)
+            for token in range(self.n_tokens):
+                n = to_piece(native, token, address, 64, 0, True)
+                found.append(ctypes.string_at(address, n) if n >= 0 else self._native_piece(token, True))
+        return found
 
     def _native_piece(self, token: int, special: bool) -> bytes:
         buffer = text_buffer(64)
