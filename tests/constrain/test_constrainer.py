@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from llamaherd import GrammarError, Llama, RequestError
+from llamaherd.constrain import Constrainer
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -65,3 +66,33 @@ def test_what_cannot_be_enforced_is_an_error_before_anything_runs(
     with pytest.raises(GrammarError):
         llm("Hello", **options)
     assert llm("Hello", max_tokens=1)["usage"]["completion_tokens"] == 1
+
+
+def test_a_schema_is_compiled_once_for_all_requests(llm: Llama) -> None:
+    constrainer = Constrainer(llm.model.vocab)
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+    first = constrainer.compile(json_schema=schema)
+    again = constrainer.compile(json_schema=dict(schema))
+    assert first is not None
+    assert again is not None
+    assert constrainer.n_compiled == 1
+    first.accept(first.forced()[0])
+    assert again.forced() == constrainer.compile(json_schema=schema).forced()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"json_schema": {"enum": ["x" * 2000 + str(i) for i in range(1000)]}}, "at most"),
+        ({"json_schema": {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}}, "nothing"),
+        ({"json_schema": {"type": "integer", "minimum": 5, "maximum": 3}}, "minimum"),
+        ({"json_schema": {"type": "array", "uniqueItems": True}}, "uniqueItems"),
+        ({"json_schema": {"not": {"type": "string"}}}, "not"),
+        ({"grammar": "start: /[a&&b]/"}, "nothing"),
+    ],
+)
+def test_what_is_too_large_or_impossible_is_named(
+    llm: Llama, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(GrammarError, match=said):
+        llm("Hello", **options)

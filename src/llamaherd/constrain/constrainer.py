@@ -120,6 +120,11 @@ class Constrainer:
         source = _source(grammar, json_schema, kind)
         return TokenConstraint(self._compiled(source, kind).deep_copy(), self._table)
 
+    @property
+    def n_compiled(self) -> int:
+        """Grammars that were compiled, not found among those that are kept."""
+        return self._compiled.cache_info().misses
+
     def _compile(self, source: str, kind: str) -> LLMatcher:
         matcher = LLMatcher(self._tokenizer, source, log_level=0, limits=LIMITS)
         if matcher.is_error():

@@ -191,7 +191,9 @@ class Vocab:
             address = ctypes.addressof(buffer)
             for token in range(self.n_tokens):
                 n = to_piece(native, token, address, 64, 0, True)
-                found.append(ctypes.string_at(address, n) if n >= 0 else self._native_piece(token, True))
+                found.append(
+                    ctypes.string_at(address, n) if n >= 0 else self._native_piece(token, True)
+                )
         return found
 
     def _native_piece(self, token: int, special: bool) -> bytes:
