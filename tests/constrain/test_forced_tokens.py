@@ -102,12 +102,12 @@ def test_constrained_and_free_requests_share_steps(llm: Llama) -> None:
         {"json_schema": RECORD} if n % 2 else {"max_tokens": 20} for n in range(8)
     ]
     alone = [llm(p, temperature=0, **o) for p, o in zip(prompts, options, strict=True)]
+
+    def answer(prompt: str, chosen: dict[str, Any]) -> Any:
+        return llm(prompt, temperature=0, **chosen)
+
     with ThreadPoolExecutor(8) as pool:
-        futures = [
-            pool.submit(llm, prompt, temperature=0, **chosen)
-            for prompt, chosen in zip(prompts, options, strict=True)
-        ]
-        together = [future.result() for future in futures]
+        together = list(pool.map(answer, prompts, options))
     for one, other in zip(alone, together, strict=True):
         assert one["choices"][0]["text"] == other["choices"][0]["text"]
 
