@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 JSON = dict[str, Any]
+
+_NEEDS = {
+    "enable_thinking": "thinking_switch",
+    "reasoning_effort": "reasoning_effort",
+    "reasoning_budget_tokens": "thinking",
+}
+"""Hint -> what a model must be able to for it."""
 
 
 @dataclass
@@ -18,12 +25,19 @@ class ChatCall:
         messages: in OpenAI's shape.
         options: of ``create_chat_completion``, without ``stream``.
         ignored: fields of the body that nobody knows.
+        hints: further options, left out where the model's template has no switch for them.
     """
 
     model: str | None
     messages: Any
     options: JSON = field(default_factory=dict)
     ignored: Sequence[str] = ()
+    hints: JSON = field(default_factory=dict)
+
+    def options_for(self, capabilities: Collection[str]) -> JSON:
+        """The options for a model that can do so much."""
+        known = {name: value for name, value in self.hints.items() if _NEEDS[name] in capabilities}
+        return {**self.options, **known}
 
 
 @dataclass

@@ -99,7 +99,7 @@ class Service:
         """
 
         async def start(lease: Lease) -> AsyncCompletionStream:
-            options = self._options(call.options, lease)
+            options = self._options(call.options_for(lease.llm.capabilities), lease)
             return await lease.llm.acreate_chat_completion(  # type: ignore[no-any-return]
                 call.messages, stream=True, **options
             )

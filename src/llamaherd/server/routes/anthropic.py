@@ -1,0 +1,45 @@
+"""Anthropic's paths."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from llamaherd.server.models import Lease
+from llamaherd.server.protocols import anthropic
+from llamaherd.server.protocols.openai import wants_stream
+from llamaherd.server.routes.family import Family
+from llamaherd.server.service import ignored_header, read_json, reply, service_of
+
+router = APIRouter(tags=["Anthropic"])
+FAMILY = Family(router, ["/v1/messages"], anthropic.error)
+
+
+@router.post("/v1/messages")
+async def messages(request: Request) -> Response:
+    """Answer a conversation."""
+    body = await read_json(request)
+    call = anthropic.chat_call(body)
+    most = call.options["max_tokens"]
+    return await service_of(request).chat(
+        request,
+        call,
+        encoder=anthropic.Events(most) if wants_stream(body) else None,
+        whole=functools.partial(anthropic.whole, max_tokens=most),
+    )
+
+
+@router.post("/v1/messages/count_tokens")
+async def count_tokens(request: Request) -> Response:
+    """How many tokens a conversation has."""
+    call = anthropic.counted_call(await read_json(request))
+
+    async def count(lease: Lease) -> int:
+        options = call.options_for(lease.llm.capabilities)
+        return len(await asyncio.to_thread(lease.llm.chat_tokens, call.messages, **options))
+
+    n_tokens = await service_of(request).use(request, call.model, count)
+    return reply({"input_tokens": n_tokens}, ignored_header(call.ignored))
