@@ -203,9 +203,9 @@ def test_an_answer_streams_as_the_client_puts_it_together(llm: Llama) -> None:
     for event in named_events(streamed(llm, call, anthropic.Events(64))):
         if event["type"] != "ping":
             message = accumulate_event(
-                event=event,
+                event=event,  # type: ignore[arg-type]
                 current_snapshot=message,
-                json_bufs=buffers,  # type: ignore[arg-type]
+                json_bufs=buffers,
             )
     expected = Message.model_validate(anthropic.whole(whole_response(llm, call), 64))
     assert message.content[0].input == expected.content[0].input == {"location": "Paris"}  # type: ignore[union-attr]

@@ -15,7 +15,10 @@ JSON = dict[str, Any]
 
 def whole_response(llm: Llama, call: ChatCall, **options: Any) -> JSON:
     """OpenAI's response to a call; hints are left out, as for any model without switches."""
-    return llm.create_chat_completion(call.messages, temperature=0, **call.options, **options)
+    response: JSON = llm.create_chat_completion(
+        call.messages, temperature=0, **call.options, **options
+    )
+    return response
 
 
 def streamed(llm: Llama, call: ChatCall, encoder: Encoder) -> bytes:
