@@ -14,6 +14,7 @@ from llamaherd.chat_demand import chat_demand
 from llamaherd.completion import Choice, Completion, Echo
 from llamaherd.constrain import Constrainer
 from llamaherd.engine import Ask, Engine, Request, TokenSampler
+from llamaherd.errors import OptionError
 from llamaherd.model import Model
 from llamaherd.params import (
     SEED_MAX,
@@ -64,7 +65,7 @@ class Calls:
         asks: list[Ask] = []
         choices: list[Choice] = []
         for each in as_list(prompt):
-            tokens = self._prompt_tokens(each, suffix)
+            tokens = self._prompt_tokens(each, suffix, own, params)
             asks += self.asks(tokens, params, n_probs, own, echo=own.echo)
             echo = Echo(self._prompts.as_text(each), tokens) if own.echo else None
             choices += [Choice(len(choices) + i, TextAnswer(), echo) for i in range(params.n)]
@@ -79,7 +80,13 @@ class Calls:
         wanted = {**form.thinking(own.enable_thinking, own.reasoning_effort)}
         wanted |= own.chat_template_kwargs
         safe, quoted = self._prompts.quote(messages)
-        prompt = form.render(safe, tools=demand.tools, **wanted)
+        prompt = form.render(
+            safe,
+            tools=demand.tools,
+            add_generation_prompt=own.add_generation_prompt,
+            continue_final=own.continue_final_message,
+            **wanted,
+        )
         if demand.needs_grammar:
             lark = form.grammar(
                 prompt,
@@ -115,6 +122,7 @@ class Calls:
             n=n,
             wants_logprobs=asks[0].request.n_probs is not None,
             include_usage=own.include_usage,
+            return_tokens=own.return_tokens,
         )
 
     def _split(
@@ -135,6 +143,10 @@ class Calls:
         shown: frozenset[int] = frozenset(),
     ) -> list[Ask]:
         """The ``n`` answers to a prompt."""
+        most = own.max_prompt_tokens
+        if most is not None and len(tokens) > most:
+            expected = f"at most {most} tokens (max_prompt_tokens)"
+            raise OptionError("prompt", f"{len(tokens)} tokens", expected)
         seed = self._seed(params)
         make = functools.partial(
             Request,
@@ -144,6 +156,9 @@ class Calls:
             max_tokens=params.token_limit,
             n_probs=n_probs,
             prompt_logprobs=echo and n_probs is not None,
+            reuse=own.cache_prompt,
+            wants_progress=own.return_progress,
+            wants_standing=own.timings_per_token,
             generation_limit_s=_seconds(params.t_max_predict_ms),
         )
         return [
@@ -180,10 +195,15 @@ class Calls:
     def _seed(self, params: SamplingParams) -> int:
         return self._ambient.new_seed() if params.seed in (None, -1) else int(params.seed or 0)
 
-    def _prompt_tokens(self, prompt: Prompt, suffix: str | None) -> list[int]:
-        return (
-            self._prompts.text(prompt) if suffix is None else self._prompts.infill(prompt, suffix)
-        )
+    def _prompt_tokens(
+        self, prompt: Prompt, suffix: str | None, own: CompletionParams, params: SamplingParams
+    ) -> list[int]:
+        if suffix is None:
+            if own.input_extra:
+                raise OptionError("input_extra", own.input_extra, "a suffix beside it")
+            return self._prompts.text(prompt)
+        room = self._engine.n_ctx - (params.token_limit or 1)
+        return self._prompts.infill(prompt, suffix, own.input_extra or (), room)
 
     def _envelope(self, kind: str, model: str | None) -> Envelope:
         return Envelope(

@@ -14,7 +14,9 @@ from llamaherd.engine import (
     AsyncTokenStream,
     Event,
     FinishEvent,
+    ProgressEvent,
     PromptEvent,
+    Standing,
     TokenEvent,
     TokenLogprob,
     TokenStream,
@@ -30,6 +32,7 @@ from llamaherd.responses import (
     TextShape,
     chat_logprobs,
     legacy_logprobs,
+    prompt_progress,
     timings,
     usage,
 )
@@ -97,6 +100,7 @@ class Completion:
         n: choices for each prompt.
         wants_logprobs: whether choices carry ``logprobs``.
         include_usage: end a stream with a chunk of token counts and no choices.
+        return_tokens: whether choices carry the ids of their ``tokens``.
         finishes: how each choice ended.
     """
 
@@ -107,6 +111,7 @@ class Completion:
     n: int = 1
     wants_logprobs: bool = False
     include_usage: bool = False
+    return_tokens: bool = False
     finishes: dict[int, FinishEvent] = field(default_factory=dict)
 
     def opening(self) -> Iterator[JSON]:
@@ -121,7 +126,12 @@ class Completion:
         """The chunks of an event of a choice."""
         choice = self.choices[index]
         if isinstance(event, TokenEvent):
-            yield from self._add(choice, Piece(event.text, event.tokens, event.logprobs))
+            piece = Piece(event.text, event.tokens, event.logprobs)
+            yield from self._add(choice, piece, event.standing)
+        elif isinstance(event, ProgressEvent):
+            yield self._chunk(
+                [self.shape.delta(index, {}, None, None)], prompt_progress=prompt_progress(event)
+            )
         elif isinstance(event, FinishEvent):
             self.finishes[index] = event
             yield from self._end(choice, event)
@@ -152,7 +162,7 @@ class Completion:
             self._logprobs(choice.pieces, TextPosition()),
             choice.finish_reason(end.reason),
         )
-        return {**whole, **choice.remarks(end)}
+        return {**whole, **self._ids(choice.pieces), **choice.remarks(end)}
 
     @property
     def _usage(self) -> JSON:
@@ -163,23 +173,32 @@ class Completion:
     def _ends(self) -> list[FinishEvent]:
         return [self.finishes[choice.index] for choice in self.choices]
 
-    def _add(self, choice: Choice, piece: Piece) -> Iterator[JSON]:
+    def _add(
+        self, choice: Choice, piece: Piece, standing: Standing | None = None
+    ) -> Iterator[JSON]:
         choice.pieces.append(piece)
         choice.unsent.append(piece)
         delta = choice.answer.feed(piece.text, len(piece.tokens))
         if delta is not None:
-            yield self._chunk([self._delta(choice, delta)])
+            more = {} if standing is None else {"timings": timings(standing)}
+            yield self._chunk([self._delta(choice, delta)], **more)
 
     def _end(self, choice: Choice, event: FinishEvent) -> Iterator[JSON]:
         delta = choice.answer.finish()
-        if delta is not None or (choice.unsent and self.wants_logprobs):
+        if delta is not None or (choice.unsent and (self.wants_logprobs or self.return_tokens)):
             yield self._chunk([self._delta(choice, delta or {})])
         last = self.shape.delta(choice.index, {}, None, choice.finish_reason(event.reason))
         yield self._chunk([{**last, **choice.remarks(event)}], timings=timings(event))
 
     def _delta(self, choice: Choice, delta: JSON) -> JSON:
         pieces, choice.unsent = choice.unsent, []
-        return self.shape.delta(choice.index, delta, self._logprobs(pieces, choice.position), None)
+        found = self.shape.delta(choice.index, delta, self._logprobs(pieces, choice.position), None)
+        return {**found, **self._ids(pieces)}
+
+    def _ids(self, pieces: Sequence[Piece]) -> JSON:
+        if not self.return_tokens:
+            return {}
+        return {"tokens": [token for piece in pieces for token in piece.tokens]}
 
     def _chunk(self, choices: list[JSON], **more: JSON) -> JSON:
         without_counts = {"usage": None} if self.include_usage else {}  # as OpenAI writes it

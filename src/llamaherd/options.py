@@ -109,8 +109,14 @@ class CompletionOptions(SamplingOptions, total=False):
     logits_processor: list[Any] | None
     priority: int
     lora: dict[str, float] | None
+    cache_prompt: bool
+    max_prompt_tokens: int | None
+    return_tokens: bool
+    timings_per_token: bool
+    return_progress: bool
     echo: bool
     logprobs: int | None
+    input_extra: list[Any] | None
 
 
 class ChatOptions(SamplingOptions, total=False):
@@ -121,6 +127,11 @@ class ChatOptions(SamplingOptions, total=False):
     logits_processor: list[Any] | None
     priority: int
     lora: dict[str, float] | None
+    cache_prompt: bool
+    max_prompt_tokens: int | None
+    return_tokens: bool
+    timings_per_token: bool
+    return_progress: bool
     logprobs: bool | None
     top_logprobs: int | None
     tools: list[Any] | None
@@ -130,6 +141,8 @@ class ChatOptions(SamplingOptions, total=False):
     enable_thinking: bool | None
     reasoning_effort: str | None
     chat_template_kwargs: dict[str, Any]
+    add_generation_prompt: bool
+    continue_final_message: bool | None
 
 
 class EmbeddingOptions(TypedDict, total=False):

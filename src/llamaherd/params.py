@@ -459,6 +459,15 @@ class ResponseParams(Params):
         "LoRA adapters by the names given to load_lora, with their scales; {}: none; "
         "None: the one of lora_path, if any",
     )
+    cache_prompt: bool = option(True, "reuse what memory holds of the prompt")
+    max_prompt_tokens: int | None = option(
+        None, "refuse a prompt of more tokens; None: what the context holds", ge=1, le=INT32_MAX
+    )
+    return_tokens: bool = option(False, "give the answer's token ids as well, as `tokens`")
+    timings_per_token: bool = option(False, "give `timings` with every chunk, not only the last")
+    return_progress: bool = option(
+        False, "while the prompt is read, stream chunks with `prompt_progress`"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -483,6 +492,11 @@ class CompletionParams(ResponseParams):
     )
     logprobs: int | None = option(
         None, "log-probabilities, with so many likeliest alternatives", ge=0, le=INT32_MAX
+    )
+    input_extra: list[Any] | None = option(
+        None,
+        'other files, as {"filename": ..., "text": ...}, that the model sees before a gap (needs '
+        "suffix); the first ones are left out where they do not all fit",
     )
 
 
@@ -511,6 +525,12 @@ class ChatParams(ResponseParams):
     )
     reasoning_effort: str | None = option(None, "how much to think, in the template's own words")
     chat_template_kwargs: dict[str, Any] = option({}, "further variables for the model's template")
+    add_generation_prompt: bool = option(
+        True, "end the prompt with the beginning of the assistant's turn"
+    )
+    continue_final_message: bool | None = option(
+        None, "go on with an assistant's message at the end; None: if there is one"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

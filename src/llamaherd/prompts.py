@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +16,7 @@ from llamaherd.model import Model
 
 FIRST_PLACEHOLDER = 0xF0000
 
-Prompt = str | Sequence[int]
+Prompt = str | Sequence[int] | Sequence[int | str]
 Messages = Sequence[Mapping[str, Any]]
 
 
@@ -31,7 +32,7 @@ class Prompts:
         self._template_source, self._ambient = template_source, ambient
 
     def text(self, prompt: Prompt) -> list[int]:
-        """A text, special tokens in it read as such, or token ids.
+        """A text, special tokens in it read as such, or token ids, or both in a list.
 
         Raises:
             OptionError: ids outside the vocabulary, or nothing to read.
@@ -40,18 +41,43 @@ class Prompts:
         if isinstance(prompt, str):
             tokens = vocab.tokenize(prompt, add_special=True, parse_special=True)
         else:
-            tokens = vocab.all_checked(prompt, name="prompt")
+            tokens = vocab.all_checked(self._mixed(prompt), name="prompt")
         if not tokens and vocab.special.bos is not None:
             tokens = [vocab.special.bos]
         if not tokens:
             raise OptionError("prompt", prompt, "at least one token: this model has no BOS token")
         return tokens
 
-    def infill(self, prompt: Prompt, suffix: str) -> list[int]:
-        """Prefix, suffix, middle: the order that llama.cpp's own infill uses.
+    def _mixed(self, prompt: Any) -> Any:
+        """Token ids where texts stand among them."""
+        if not isinstance(prompt, (list, tuple)) or not any(isinstance(p, str) for p in prompt):
+            return prompt
+        tokens: list[Any] = []
+        for at, part in enumerate(prompt):
+            is_text = isinstance(part, str)
+            tokens += (
+                self._vocab.tokenize(part, add_special=at == 0, parse_special=True)
+                if is_text
+                else [part]
+            )
+        return tokens
+
+    def infill(
+        self,
+        prompt: Prompt,
+        suffix: str,
+        files: Sequence[Mapping[str, Any]] = (),
+        room: int | None = None,
+    ) -> list[int]:
+        """Prefix, suffix, middle: the order that llama.cpp's own infill uses; files before it.
+
+        Args:
+            files: others of the same repository, each with ``text`` and maybe ``filename``.
+            room: most tokens; the first of ``files`` are left out for it.
 
         Raises:
             UnsupportedError: the model has no fill-in-the-middle tokens.
+            OptionError: a malformed file.
         """
         vocab, special = self._vocab, self._vocab.special
         marks = special.fim_prefix, special.fim_suffix, special.fim_middle
@@ -63,7 +89,37 @@ class Prompts:
         after = self._plain("suffix", suffix)
         begin = [vocab.special.bos] if vocab.adds_bos else []
         parts = [*begin, marks[0], *before, marks[1], *after, marks[2]]
-        return [token for token in parts if token is not None]
+        gap = [token for token in parts if token is not None]
+        if not files:
+            return gap
+        return self._repository(files, None if room is None else room - len(gap)) + gap
+
+    def _repository(self, files: Sequence[Any], room: int | None) -> list[int]:
+        """Files as a repository, as many of the last ones as there is room for.
+
+        With the tokens that Qwen2.5-Coder (arXiv 2409.12186) brought, where the model has them.
+        """
+        special = self._vocab.special
+        begin = [] if special.fim_repo is None else [special.fim_repo, *self._words("repository\n")]
+        end = self._file("untitled", "") if special.fim_separator is not None else []
+        kept: list[list[int]] = []
+        n_tokens = len(begin) + len(end)
+        for at, file in reversed(list(enumerate(files))):
+            tokens = self._file(*_file_parts(file, at))
+            n_tokens += len(tokens)
+            if room is not None and n_tokens > room:
+                break
+            kept.insert(0, tokens)
+        return [*begin, *itertools.chain(*kept), *end] if kept else []
+
+    def _file(self, name: str, text: str) -> list[int]:
+        separator = self._vocab.special.fim_separator
+        if separator is None:
+            return self._words(f"\n\n# {name}\n\n{text}")
+        return [separator, *self._words(f"{name}\n{text}")]
+
+    def _words(self, text: str) -> list[int]:
+        return self._vocab.tokenize(text, add_special=False, parse_special=False)
 
     def chat(self, rendered: str, quoted: Mapping[str, str] | None = None) -> list[int]:
         """A rendered conversation; the template may have written the BOS token itself.
@@ -117,7 +173,8 @@ class Prompts:
         """A prompt as its caller would read it."""
         if isinstance(prompt, str):
             return prompt
-        pieces = (self._vocab.token_bytes(token, special=True) for token in prompt)
+        tokens = self._vocab.all_checked(self._mixed(prompt), name="prompt")
+        pieces = (self._vocab.token_bytes(token, special=True) for token in tokens)
         return b"".join(pieces).decode("utf-8", "replace")
 
     @property
@@ -168,22 +225,35 @@ class Prompts:
 
     def _plain(self, name: str, text: Prompt) -> list[int]:
         if isinstance(text, str):
-            return self._vocab.tokenize(text, add_special=False, parse_special=False)
-        return self._vocab.all_checked(text, name=name)
+            return self._words(text)
+        return self._vocab.all_checked(self._mixed(text), name=name)
 
     def _special_text(self, token: int | None) -> str:
         return "" if token is None else self._vocab.token_text(token)
+
+
+def _file_parts(file: Any, at: int) -> tuple[str, str]:
+    """Name and text of one of ``input_extra``."""
+    name: Any = None
+    if isinstance(file, Mapping):
+        name, text = file.get("filename") or "untitled", file.get("text")
+    if not isinstance(name, str) or not isinstance(text, str):
+        expected = 'an object {"filename": ..., "text": ...}'
+        raise OptionError(f"input_extra[{at}]", file, expected)
+    return name, text
 
 
 def as_list(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
     """One prompt or several, as a list.
 
     Raises:
-        OptionError: texts or lists of tokens mixed with single tokens.
+        OptionError: lists of tokens mixed with single tokens.
     """
     if isinstance(prompt, (str, bytes, Mapping)) or not isinstance(prompt, Iterable):
         return [prompt]
-    several = [isinstance(each, (str, list, tuple)) for each in prompt]
-    if any(several) and not all(several):
+    parts: list[Any] = list(prompt)
+    if parts and all(isinstance(part, (str, list, tuple)) for part in parts):
+        return parts
+    if any(isinstance(part, (list, tuple)) for part in parts):
         raise OptionError("prompt", prompt, "a text, token ids, or a list of these, not a mixture")
-    return list(prompt) if any(several) else [prompt]  # type: ignore[arg-type, list-item]
+    return [prompt]  # type: ignore[list-item]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llamaherd.embed import Embedded, Scores, Vector
-from llamaherd.engine import FinishEvent, TokenLogprob
+from llamaherd.engine import FinishEvent, ProgressEvent, Standing, TokenLogprob
 from llamaherd.params import RerankParams
 
 JSON = dict[str, Any]
@@ -61,7 +61,7 @@ def usage(finishes: Sequence[FinishEvent], n: int = 1, n_reasoning: int = 0) -> 
     return counts
 
 
-def timings(finish: FinishEvent) -> JSON:
+def timings(finish: FinishEvent | Standing) -> JSON:
     """Counts, milliseconds and rates of one choice, under llama-server's names."""
     times = finish.timings
     started = times.ended if times.started is None else times.started
@@ -73,6 +73,16 @@ def timings(finish: FinishEvent) -> JSON:
         "cache_n": finish.n_cached,
         **_rates("prompt", read, prompt_ms),
         **_rates("predicted", finish.n_generated, predicted_ms),
+    }
+
+
+def prompt_progress(event: ProgressEvent) -> JSON:
+    """How much of a prompt was read, under llama-server's names."""
+    return {
+        "total": event.n_prompt,
+        "cache": event.n_cached,
+        "processed": event.n_read,
+        "time_ms": 1e3 * event.seconds,
     }
 
 

@@ -73,6 +73,7 @@ class ChatFormat:
         *,
         tools: Tools = (),
         add_generation_prompt: bool = True,
+        continue_final: bool | None = None,
         **variables: Any,
     ) -> Prompt:
         """The prompt for a conversation; a trailing assistant message is continued.
@@ -80,6 +81,8 @@ class ChatFormat:
         Args:
             tools: normalised definitions (`tools.py`) that may be called. A template that writes
                 calls but no definitions gets them in the system message, as JSON.
+            continue_final: whether to go on with an assistant message at the end; None: if there
+                is one, and ``add_generation_prompt``.
             variables: further names for the template (``chat_template_kwargs``).
 
         Raises:
@@ -90,7 +93,14 @@ class ChatFormat:
         found = adapted(checked(messages), chosen.syntax, chosen.template.source)
         if tools and not chosen.lists_tools:
             found = with_tools_described(found, tools)
-        continued = add_generation_prompt and _is_open(found[-1])
+        is_open = _is_open(found[-1])
+        if continue_final and not is_open:
+            raise ChatTemplateError(
+                "continue_final_message: the last message is not an assistant's text"
+            )
+        continued = is_open and (
+            add_generation_prompt if continue_final is None else continue_final
+        )
         if continued:
             found[-1] = _marked(found[-1], chosen.syntax)
         generate = add_generation_prompt and not continued

@@ -53,6 +53,33 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True)
+class Timings:
+    """Where a request's time went. Moments in seconds of the engine's clock, None: never came.
+
+    Attributes:
+        queued: it was handed in.
+        started: it got a place in the batch.
+        first_token: the prompt was read and its first token drawn.
+        ended: it finished, or for one that runs: now.
+    """
+
+    queued: float
+    started: float | None
+    first_token: float | None
+    ended: float
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a request has come: counts of tokens as in :class:`FinishEvent`."""
+
+    n_prompt: int
+    n_cached: int
+    n_generated: int
+    timings: Timings
+
+
+@dataclass(frozen=True)
 class TokenEvent:
     """Text that became final, with the tokens that made it.
 
@@ -60,11 +87,28 @@ class TokenEvent:
         text: whole characters, free of stop strings.
         tokens: ids drawn since the last event.
         logprobs: one for each of ``tokens`` if they were asked for.
+        standing: if it was asked for.
     """
 
     text: str
     tokens: tuple[int, ...]
     logprobs: tuple[TokenLogprob, ...] = ()
+    standing: Standing | None = None
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """A step has read a piece of the prompt; sent only if it was asked for.
+
+    Attributes:
+        n_read: tokens of the prompt that are in memory now, the reused ones included.
+        seconds: since the request got its place.
+    """
+
+    n_prompt: int
+    n_cached: int
+    n_read: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -76,23 +120,6 @@ class PromptEvent:
     """
 
     logprobs: tuple[TokenLogprob, ...]
-
-
-@dataclass(frozen=True)
-class Timings:
-    """Where a request's time went. Moments in seconds of the engine's clock, None: never came.
-
-    Attributes:
-        queued: it was handed in.
-        started: it got a place in the batch.
-        first_token: the prompt was read and its first token drawn.
-        ended: it finished.
-    """
-
-    queued: float
-    started: float | None
-    first_token: float | None
-    ended: float
 
 
 @dataclass(frozen=True)
@@ -130,7 +157,7 @@ class StateEvent:
     state: bytes
 
 
-Event = PromptEvent | TokenEvent | StateEvent | FinishEvent
+Event = ProgressEvent | PromptEvent | TokenEvent | StateEvent | FinishEvent
 
 
 def _nobody(_event: Event) -> None:
@@ -151,6 +178,9 @@ class Request:
         n_probs: log-probabilities of so many likeliest tokens; None: none at all.
         prompt_logprobs: also those of the prompt's tokens.
         keep_state: send the memory's state after all of the prompt but its last token.
+        reuse: whether it may use what memory holds of its prompt.
+        wants_progress: send a ProgressEvent after each piece of the prompt.
+        wants_standing: tell with each text how far it has come.
         generation_limit_s: seconds to draw tokens in, counted from the first one.
         tokens: prompt and drawn tokens together.
         n_forced: how many of ``tokens``, the last ones, a grammar determined.
@@ -168,6 +198,9 @@ class Request:
     n_probs: int | None = None
     prompt_logprobs: bool = False
     keep_state: bool = False
+    reuse: bool = True
+    wants_progress: bool = False
+    wants_standing: bool = False
     generation_limit_s: float | None = None
     spans: Sequence[Span] = ()
 

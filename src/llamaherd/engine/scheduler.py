@@ -150,7 +150,7 @@ class Scheduler:
 
     def _better_later(self, request: Request, place: Place) -> bool:
         """Whether a running request is about to read much more of its prompt."""
-        if request.prompt_logprobs:
+        if request.prompt_logprobs or not request.reuse:
             return False
         alike = [r for r in self._seq_ids if r.n_pending > 1 and r.adapters == request.adapters]
         for leader in alike:

@@ -22,7 +22,9 @@ EVICTED_REMEMBERED = 1024
 HEAD_TOKENS = 16
 """Prompts that agree in so many tokens are taken for the same when misses are counted."""
 
-Miss = Literal["cold", "evicted", "other_adapters", "not_divisible", "prompt_logprobs"]
+Miss = Literal[
+    "cold", "evicted", "other_adapters", "not_divisible", "prompt_logprobs", "not_wanted"
+]
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class Sequences:
             return None
         if request.prompt_logprobs:
             return self._fresh("prompt_logprobs")
+        if not request.reuse:
+            return self._fresh("not_wanted")
         # The last token is always read, for its logits; the one before, where a state is saved.
         most = len(request.tokens) - (2 if request.keep_state else 1)
         match = self._cache.match(request.tokens, request.adapters)
@@ -105,7 +109,7 @@ class Sequences:
 
     def n_running_shares(self, request: Request) -> int:
         """How much of it lies in cells that running requests hold."""
-        if not self.can_cut or request.prompt_logprobs:
+        if not self.can_cut or request.prompt_logprobs or not request.reuse:
             return 0
         held = self._cache.match(request.tokens, request.adapters).held
         return max((n for seq_id, n in held.items() if seq_id in self._users), default=0)

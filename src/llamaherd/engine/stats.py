@@ -16,7 +16,7 @@ class PrefixCacheStats:
         misses: requests that found none, by reason: ``cold`` (nothing alike was read), ``evicted``
             (it was, and had to make room), ``other_adapters``, ``not_divisible`` (the model's
             memory cannot be cut back to where the prompts part), ``prompt_logprobs`` (which need
-            the whole prompt read).
+            the whole prompt read), ``not_wanted`` (the request said so).
         evicted: tokens that made room for others.
         snapshots: saved states, and the bytes they take.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llamaherd.engine.logprobs import token_logprob
 from llamaherd.engine.output import Output
@@ -20,8 +20,10 @@ from llamaherd.engine.request import (
     Event,
     FinishEvent,
     FinishReason,
+    ProgressEvent,
     PromptEvent,
     Request,
+    Standing,
     StateEvent,
     Timings,
     TokenLogprob,
@@ -230,12 +232,24 @@ class Worker:
         request = piece.request
         if piece.save:
             self._save(piece)
+        if request.wants_progress and piece.start < len(request.prompt):
+            self._tell_progress(request)
         if piece.outputs == "all" and request.prompt_logprobs:
             self._note_prompt_logprobs(piece, row)
         if piece.n_guessed:
             self._draw_guessed(piece, row)
         elif piece.catches_up:
             self._draw(request, row)
+
+    def _tell_progress(self, request: Request) -> None:
+        started = request.queued_at if request.started_at is None else request.started_at
+        n_read = min(request.n_cached, len(request.prompt))
+        self._tell(
+            request,
+            ProgressEvent(
+                len(request.prompt), request.n_reused or 0, n_read, self._clock() - started
+            ),
+        )
 
     def _save(self, piece: Slice) -> None:
         tokens, state = tuple(piece.request.tokens[: piece.stop]), self._runner.state(piece.seq_id)
@@ -325,6 +339,8 @@ class Worker:
             return True
         event = answer.output.feed(token, logprob)
         if event is not None:
+            if request.wants_standing:
+                event = replace(event, standing=self._standing(request))
             self._tell(request, event)
         return answer.output.stopping_word is not None
 
@@ -362,13 +378,17 @@ class Worker:
         return FinishEvent(
             reason=reason,
             stopping_word=stopping_word,
+            error=error,
+            **vars(self._standing(request)),
+        )
+
+    def _standing(self, request: Request) -> Standing:
+        times = request.queued_at, request.started_at, request.first_token_at
+        return Standing(
             n_prompt=len(request.prompt),
             n_cached=request.n_reused or 0,
             n_generated=request.n_generated,
-            timings=Timings(
-                request.queued_at, request.started_at, request.first_token_at, self._clock()
-            ),
-            error=error,
+            timings=Timings(*times, self._clock()),
         )
 
     def _recover(self, error: DecodeError) -> None:
