@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_gguf import F32, WIDTH, Tensor, tiny_llama, write
+from tiny_mmproj import tiny_mmproj
 
 from llamaherd import Ambient, Llama
 from llamaherd.model.native_params import device_names
@@ -30,6 +31,14 @@ def llm() -> Iterator[Llama]:
     ambient = Ambient(now=lambda: 1_700_000_000.0, new_id=lambda: "id", new_seed=lambda: 7)
     with Llama("demo", ambient=ambient, n_threads=1) as loaded:
         yield loaded
+
+
+@pytest.fixture(scope="session")
+def mmproj(llm: Llama, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random-weight projector by which the bundled model sees and hears (tiny_mmproj.py)."""
+    path = tmp_path_factory.mktemp("projectors") / "mmproj.gguf"
+    path.write_bytes(tiny_mmproj(llm.n_embd(), audio=True))
+    return path
 
 
 @pytest.fixture(scope="session")

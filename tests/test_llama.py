@@ -315,7 +315,8 @@ def test_unknown_options_suggest_the_nearest(llm: Llama) -> None:
 
 
 @pytest.mark.parametrize(
-    "prompt", [[-1], [10**9], [1.5], [True], ["a", [1], 1], [b"a"], b"hello", {1: 2}, None, 5, [[[1]]]]
+    "prompt",
+    [[-1], [10**9], [1.5], [True], ["a", [1], 1], [b"a"], b"hello", {1: 2}, None, 5, [[[1]]]],
 )
 def test_a_prompt_that_is_no_text_and_no_tokens_is_named(llm: Llama, prompt: Any) -> None:
     with pytest.raises(OptionError, match="prompt"):

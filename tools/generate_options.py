@@ -16,6 +16,7 @@ from llamaherd.params import (
     ContextParams,
     EmbeddingParams,
     EmbeddingResponseParams,
+    MediaParams,
     ModelParams,
     Params,
     RerankParams,
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 KINDS: tuple[type[Params], ...] = (
     ModelParams,
     ContextParams,
+    MediaParams,
     SamplingParams,
     CompletionParams,
     ChatParams,
@@ -76,6 +78,7 @@ def typed_dicts() -> str:
             "",
             *_entries(ModelParams),
             *_entries(ContextParams),
+            *_entries(MediaParams),
             "",
             "",
             "class CompletionOptions(SamplingOptions, total=False):",

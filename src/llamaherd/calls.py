@@ -13,8 +13,10 @@ from llamaherd.chat_answer import ChatAnswer
 from llamaherd.chat_demand import chat_demand
 from llamaherd.completion import Choice, Completion, Echo
 from llamaherd.constrain import Constrainer
-from llamaherd.engine import Ask, Engine, Request, TokenSampler
+from llamaherd.engine import Ask, Engine, Request, Span, TokenSampler
 from llamaherd.errors import OptionError
+from llamaherd.media import Reader
+from llamaherd.media_prompt import MediaPrompt
 from llamaherd.model import Model
 from llamaherd.params import (
     SEED_MAX,
@@ -39,6 +41,7 @@ class Calls:
     Args:
         defaults: sampling options of a call that does not say.
         model_name: what responses call the model.
+        reader: of pictures and sounds; None: the model takes none.
     """
 
     def __init__(
@@ -50,10 +53,11 @@ class Calls:
         defaults: SamplingParams,
         ambient: Ambient,
         model_name: str,
+        reader: Reader | None,
     ) -> None:
         self._model, self._engine, self._prompts = model, engine, prompts
         self._adapters, self._defaults, self._ambient = adapters, defaults, ambient
-        self._model_name = model_name
+        self._model_name, self._reader = model_name, reader
         self._constrainer = Constrainer(model.vocab)
 
     def completion(
@@ -72,14 +76,18 @@ class Calls:
         return asks, self._response("cmpl", TextShape(), choices, asks, own, params.n)
 
     def chat(self, messages: Messages, options: Mapping[str, Any]) -> tuple[list[Ask], Completion]:
-        """What ``create_chat_completion`` asks for, and its response."""
+        """What ``create_chat_completion`` asks for, and its response.
+
+        Takes seconds where there is a picture or sound that was not read before.
+        """
         own, params = self._split(ChatParams, options, "messages")
         n_probs = (own.top_logprobs or 0) if own.logprobs else params.n_probs or None
         demand = chat_demand(own, params)
         form = self._prompts.chat_format
         wanted = {**form.thinking(own.enable_thinking, own.reasoning_effort)}
         wanted |= own.chat_template_kwargs
-        safe, quoted = self._prompts.quote(messages)
+        media = MediaPrompt(messages, self._reader)
+        safe, quoted = self._prompts.quote(media.messages)
         prompt = form.render(
             safe,
             tools=demand.tools,
@@ -97,8 +105,11 @@ class Calls:
             )
             params = replace(params, grammar=lark, json_schema=None)
         shown = self._prompts.shown(prompt)
-        tokens = self._prompts.chat(prompt.text, quoted)
-        asks = self.asks(tokens, params, n_probs, own, shown=shown)
+        tokens = self._prompts.chat(
+            prompt.text, quoted, media.read(prompt.text, self._engine.n_ctx)
+        )
+        spans = media.spans(tokens)
+        asks = self.asks(tokens, params, n_probs, own, shown=shown, spans=spans)
         choices = [
             Choice(i, ChatAnswer(form.parser(prompt, demand.callable_tools), self._ambient.new_id))
             for i in range(params.n)
@@ -141,6 +152,7 @@ class Calls:
         *,
         echo: bool = False,
         shown: frozenset[int] = frozenset(),
+        spans: Sequence[Span] = (),
     ) -> list[Ask]:
         """The ``n`` answers to a prompt."""
         most = own.max_prompt_tokens
@@ -160,6 +172,7 @@ class Calls:
             wants_progress=own.return_progress,
             wants_standing=own.timings_per_token,
             generation_limit_s=_seconds(params.t_max_predict_ms),
+            spans=spans,
         )
         return [
             Ask(

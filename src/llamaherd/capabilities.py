@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from llamaherd.media import Projector
 from llamaherd.model import Model
 from llamaherd.prompts import Prompts
 
 
-def capabilities(model: Model, prompts: Prompts, *, generates: bool) -> frozenset[str]:
+def capabilities(
+    model: Model, prompts: Prompts, projector: Projector | None, *, generates: bool
+) -> frozenset[str]:
     """The words that Ollama's clients know, and two more.
 
     - ``completion``: goes on from a text;
@@ -14,6 +17,7 @@ def capabilities(model: Model, prompts: Prompts, *, generates: bool) -> frozense
     - ``embedding``: was made for it (others can embed, too);
     - ``tools``: its chat template writes calls;
     - ``thinking``: its chat template writes thoughts;
+    - ``vision``, ``audio``: its projector reads pictures, sounds;
     - ``thinking_switch``, ``reasoning_effort``: what its template lets a caller say of them.
     """
     found = set()
@@ -26,4 +30,7 @@ def capabilities(model: Model, prompts: Prompts, *, generates: bool) -> frozense
         found.add("embedding")
     if generates and prompts.can_chat:
         found |= prompts.chat_format.capabilities
+    if projector is not None:
+        found |= {"vision"} if "image" in projector.kinds else set()
+        found |= {"audio"} if "audio" in projector.kinds else set()
     return frozenset(found)

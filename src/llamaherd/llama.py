@@ -33,11 +33,13 @@ from llamaherd.engine import (
     proposer_for,
 )
 from llamaherd.errors import OptionError
+from llamaherd.media import Projector, Reader
 from llamaherd.model import Model
 from llamaherd.params import (
     ContextParams,
     EmbeddingParams,
     EmbeddingResponseParams,
+    MediaParams,
     ModelParams,
     RerankParams,
     ResponseParams,
@@ -78,6 +80,9 @@ class Llama:
         model: a path to a GGUF file (the first part of a split one), or ``"demo"`` for the model
             that comes with this package.
         model_path: another name for ``model``, as in llama-cpp-python.
+        mmproj: the projector published beside a model that sees or hears, for messages with
+            pictures or sounds.
+        clip_model_path: another name for ``mmproj``, as in llama-cpp-python.
         lora_path: a LoRA adapter for every request.
         lora_scale: its strength.
         draft_model: guesses tokens ahead, which the model then checks several at a time; answers
@@ -89,9 +94,9 @@ class Llama:
             terminal.
         verbose: native log lines on stderr. They go to ``logging`` in any case.
         ambient: clock, ids and seeds, to make runs repeatable.
-        options: fields of :class:`ModelParams` and :class:`ContextParams`; fields of
-            :class:`SamplingParams` become the defaults of every request (before them come the
-            model file's own recommendations).
+        options: fields of :class:`ModelParams`, :class:`ContextParams` and :class:`MediaParams`;
+            fields of :class:`SamplingParams` become the defaults of every request (before them
+            come the model file's own recommendations).
 
     Raises:
         ModelLoadError: the file is missing, damaged, or nothing llama.cpp can run.
@@ -106,6 +111,8 @@ class Llama:
         model: str | os.PathLike[str] | None = None,
         *,
         model_path: str | os.PathLike[str] | None = None,
+        mmproj: str | os.PathLike[str] | None = None,
+        clip_model_path: str | os.PathLike[str] | None = None,
         lora_path: str | os.PathLike[str] | None = None,
         lora_scale: float = 1.0,
         draft_model: str | os.PathLike[str] | None = None,
@@ -117,12 +124,14 @@ class Llama:
         **options: Unpack[LoadOptions],
     ) -> None:
         source = _one_source(model, model_path)
+        eyes = _at_most_one("mmproj", mmproj, clip_model_path)
         chosen = split_options(
-            options, ModelParams, ContextParams, SamplingParams, also=_OWN_OPTIONS
+            options, ModelParams, ContextParams, SamplingParams, MediaParams, also=_OWN_OPTIONS
         )
         model_params = ModelParams(**chosen[0])
         context_params = ContextParams(**chosen[1])
         SamplingParams(**chosen[2])  # a bad default is an error before the weights are read
+        media_params = MediaParams(**chosen[3])
         if verbose:
             _log_to_stderr()
         self._ambient = ambient or Ambient()
@@ -130,7 +139,11 @@ class Llama:
         self.model = Model(source, model_params, progress=progress)
         self._prompts = Prompts(self.model, chat_template, self._ambient)
         self._adapters = Adapters(self.model)
+        self._reader: Reader | None = None
         try:
+            if eyes is not None:
+                projector = Projector(self.model, eyes, media_params, context_params.n_threads)
+                self._reader = Reader(projector, media_params.media_cache_mib << 20)
             self.defaults = SamplingParams(**{**self.model.sampling_defaults, **chosen[2]})
             if lora_path is not None:
                 self._adapters.load(DEFAULT, lora_path)
@@ -154,11 +167,14 @@ class Llama:
             self.defaults,
             self._ambient,
             self.model_path,
+            self._reader,
         )
         # No __del__: while one runs, others can still get the object by a weak reference.
-        weakref.finalize(self, _close, self._engine, self._embeddings).atexit = False
+        weakref.finalize(self, _close, self._engine, self._embeddings, self._reader).atexit = False
         settled = replace(context_params, n_ctx=self._engine.n_ctx)
         self._memory_bytes = self.model.size_bytes + self.model.cache_bytes_for(settled)
+        if self._reader is not None:
+            self._memory_bytes += self._reader.projector.size_bytes
         folder = None if prompt_cache is None else Path(prompt_cache).expanduser()
         self._prompt_cache = PromptCache(
             self.model, self._engine, self._adapters, context_params, folder
@@ -257,6 +273,8 @@ class Llama:
 
         Args:
             messages: objects with ``role`` and ``content``; earlier calls and their results, too.
+                With ``mmproj``, a content may list pictures and sounds beside texts
+                (docs/media.md).
             stream: return chunks as they are made.
             options: fields of :class:`SamplingParams` and :class:`ChatParams`, among them
                 ``tools``, ``tool_choice`` and ``response_format``.
@@ -265,6 +283,7 @@ class Llama:
             ChatTemplateError: the template refused the messages.
             UnsupportedError: the model has no chat template, or one that knows no tools.
             GrammarError: a schema that cannot be enforced.
+            MediaError: a picture or sound that cannot be read.
             RequestError: as :meth:`create_completion`.
         """
         asks, completion = self._calls.chat(messages, options)
@@ -307,6 +326,8 @@ class Llama:
 
     def chat_tokens(self, messages: Messages, **options: Unpack[ChatOptions]) -> list[int]:
         """The token ids that :meth:`create_chat_completion` would have the model read.
+
+        Negative ones stand for the places of pictures and sounds.
 
         Raises:
             RequestError: as :meth:`create_chat_completion`.
@@ -510,7 +531,7 @@ class Llama:
         return self._engine.n_ctx
 
     def memory_bytes(self) -> int:
-        """What its weights and its context take, without what is needed while it computes."""
+        """What its weights, projector and context take, without what is needed while it computes."""
         return self._memory_bytes
 
     def n_embd(self) -> int:
@@ -520,8 +541,11 @@ class Llama:
     @functools.cached_property
     def capabilities(self) -> frozenset[str]:
         """What the model can do: of ``completion``, ``insert``, ``embedding``, ``tools``,
-        ``thinking``, ``thinking_switch`` and ``reasoning_effort`` (``capabilities.py``)."""
-        return capabilities(self.model, self._prompts, generates=self._engine.generates)
+        ``vision``, ``audio``, ``thinking``, ``thinking_switch`` and ``reasoning_effort``
+        (``capabilities.py``)."""
+        projector = None if self._reader is None else self._reader.projector
+        generates = self._engine.generates
+        return capabilities(self.model, self._prompts, projector, generates=generates)
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -540,6 +564,8 @@ class Llama:
             self._engine.close()
         if hasattr(self, "_embeddings"):
             self._embeddings.close()
+        if (reader := getattr(self, "_reader", None)) is not None:
+            reader.projector.close()
 
     @property
     def closed(self) -> bool:
@@ -583,8 +609,8 @@ class Llama:
 
 
 _OWN_OPTIONS = (
-    "model", "model_path", "lora_path", "lora_scale", "draft_model", "prompt_cache",
-    "chat_template", "progress", "verbose", "ambient",
+    "model", "model_path", "mmproj", "clip_model_path", "lora_path", "lora_scale",
+    "draft_model", "prompt_cache", "chat_template", "progress", "verbose", "ambient",
 )  # fmt: skip
 
 
@@ -598,9 +624,19 @@ def _one_source(
     return chosen
 
 
-def _close(engine: Engine, embeddings: Embeddings) -> None:
+def _at_most_one(
+    option: str, given: str | os.PathLike[str] | None, other: str | os.PathLike[str] | None
+) -> str | os.PathLike[str] | None:
+    if given is not None and other is not None:
+        raise OptionError(option, given, "one file, under one name")
+    return other if given is None else given
+
+
+def _close(engine: Engine, embeddings: Embeddings, reader: Reader | None) -> None:
     engine.close()
     embeddings.close()
+    if reader is not None:
+        reader.projector.close()
 
 
 def _free(adapters: Adapters, model: Model) -> None:

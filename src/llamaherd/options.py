@@ -99,6 +99,13 @@ class LoadOptions(SamplingOptions, total=False):
     yarn_beta_fast: float | None
     yarn_beta_slow: float | None
     yarn_orig_ctx: int | None
+    mmproj_use_gpu: bool
+    image_min_tokens: int | None
+    image_max_tokens: int | None
+    media_cache_mib: int
+    max_media_mib: int
+    max_image_pixels: int
+    max_audio_s: int
 
 
 class CompletionOptions(SamplingOptions, total=False):

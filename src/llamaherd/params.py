@@ -1,10 +1,10 @@
 """Every option that a user can set, declared once, with its range, default and meaning.
 
 Frozen dataclasses: :class:`ModelParams` (how weights are loaded), :class:`ContextParams` (the
-memory they run in), :class:`SamplingParams` (how one answer is drawn), :class:`CompletionParams`
-and :class:`ChatParams` (what else a call may say), :class:`EmbeddingParams` and
-:class:`RerankParams` (how texts are read). Values are checked when the object is made, so that
-native code never sees an unchecked one.
+memory they run in), :class:`MediaParams` (pictures and sounds), :class:`SamplingParams` (how one
+answer is drawn), :class:`CompletionParams` and :class:`ChatParams` (what else a call may say),
+:class:`EmbeddingParams` and :class:`RerankParams` (how texts are read). Values are checked when
+the object is made, so that native code never sees an unchecked one.
 Ranges follow llama.h and llama-server's documentation of the same names.
 """
 
@@ -320,6 +320,41 @@ class ContextParams(Params):
     yarn_orig_ctx: int | None = option(
         None, "YaRN original context; None or 0: from the model", ge=0, le=INT32_MAX
     )
+
+
+@dataclass(frozen=True)
+class MediaParams(Params):
+    """How pictures and sounds are read (mtmd.h: ``mtmd_context_params``); needs an ``mmproj``."""
+
+    mmproj_use_gpu: bool = option(True, "compute the projector on the GPU, where there is one")
+    image_min_tokens: int | None = option(
+        None,
+        "fewest tokens of a picture, where the model scales with its size; None: from the file",
+        ge=1,
+        le=INT32_MAX,
+    )
+    image_max_tokens: int | None = option(
+        None,
+        "most tokens of a picture, where the model scales with its size; None: from the file",
+        ge=1,
+        le=INT32_MAX,
+    )
+    media_cache_mib: int = option(
+        256, "memory for pictures and sounds that were read before, in MiB", ge=0, le=1 << 20
+    )
+    max_media_mib: int = option(
+        32, "largest file of a picture or sound that is accepted, in MiB", ge=1, le=1024
+    )
+    max_image_pixels: int = option(
+        1 << 25, "most pixels of a picture; unpacked, each takes three bytes", ge=1, le=1 << 28
+    )
+    max_audio_s: int = option(1800, "longest sound that is accepted, in seconds", ge=1, le=86400)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        least, most = self.image_min_tokens, self.image_max_tokens
+        if least is not None and most is not None and least > most:
+            raise OptionError("image_min_tokens", least, f"at most image_max_tokens ({most})")
 
 
 STOP_MAX_CHARS = 1000

@@ -121,15 +121,25 @@ class Prompts:
     def _words(self, text: str) -> list[int]:
         return self._vocab.tokenize(text, add_special=False, parse_special=False)
 
-    def chat(self, rendered: str, quoted: Mapping[str, str] | None = None) -> list[int]:
+    def chat(
+        self,
+        rendered: str,
+        quoted: Mapping[str, str] | None = None,
+        media: Mapping[str, Sequence[int]] | None = None,
+    ) -> list[int]:
         """A rendered conversation; the template may have written the BOS token itself.
 
         Args:
             quoted: what :meth:`quote` put placeholders for.
+            media: the ids of what other single characters stand for.
         """
-        vocab, quoted = self._vocab, quoted or {}
+        vocab, quoted, media = self._vocab, quoted or {}, media or {}
+        stand_ins = "".join((*quoted, *media))
         tokens: list[int] = []
-        for part in re.split(f"([{''.join(quoted)}])", rendered) if quoted else [rendered]:
+        for part in re.split(f"([{stand_ins}])", rendered) if stand_ins else [rendered]:
+            if part in media:
+                tokens += media[part]
+                continue
             text, is_quoted = quoted.get(part, part), part in quoted
             tokens += vocab.tokenize(text, add_special=not tokens, parse_special=not is_quoted)
         bos = vocab.special.bos

@@ -16,7 +16,13 @@ from typing import Any
 
 from llamaherd.llama import Llama
 from llamaherd.model.source import model_file
-from llamaherd.params import ContextParams, ModelParams, SamplingParams, split_options
+from llamaherd.params import (
+    ContextParams,
+    MediaParams,
+    ModelParams,
+    SamplingParams,
+    split_options,
+)
 
 _Key = tuple[object, ...]
 
@@ -26,7 +32,7 @@ OWN = {
     if parameter.kind is not inspect.Parameter.VAR_KEYWORD
 }
 """Options that no class of ``params.py`` declares, with their defaults."""
-FILES = ("draft_model", "lora_path", "mmproj")
+FILES = ("draft_model", "lora_path", "mmproj", "clip_model_path")
 """Those that name a file, compared by what lies there."""
 NOT_COMPARED = ("model", "model_path", "progress", "verbose")
 """Those that leave the loaded model what it is."""
@@ -73,13 +79,14 @@ _loaded: weakref.WeakValueDictionary[_Key, Llama] = weakref.WeakValueDictionary(
 def _key(model: str | os.PathLike[str], options: Mapping[str, Any]) -> _Key:
     """What tells loaded models apart. ``repr`` of checked values, since 1, 1.0 and True differ."""
     declared = {name: value for name, value in options.items() if name not in OWN}
-    kinds = ModelParams, ContextParams, SamplingParams
-    loading, context, sampling = split_options(declared, *kinds, also=tuple(OWN))
+    kinds = ModelParams, ContextParams, MediaParams, SamplingParams
+    loading, context, media, sampling = split_options(declared, *kinds, also=tuple(OWN))
     drawn = SamplingParams(**sampling)
     return (
         _stamp(model_file(model)),
         repr(ModelParams(**loading)),
         repr(ContextParams(**context)),
+        repr(MediaParams(**media)),
         # Not all of them: what is left out comes from the model's own recommendations.
         *sorted(f"{name}={getattr(drawn, name)!r}" for name in sampling),
         *sorted(

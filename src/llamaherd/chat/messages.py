@@ -49,8 +49,18 @@ def _text(place: str, content: Any) -> str | None:
     parts = [part for part in content if isinstance(part, Mapping)]
     texts = [part.get("text") for part in parts if part.get("type", "text") == "text"]
     if len(texts) < len(content) or not all(isinstance(text, str) for text in texts):
-        raise ChatTemplateError(f"{place} has a part that is not text")
+        raise ChatTemplateError(_odd_part(place, content))
     return "".join(texts)  # type: ignore[arg-type]
+
+
+def _odd_part(place: str, content: Sequence[Any]) -> str:
+    """Which part is not text."""
+    for at, part in enumerate(content):
+        kind = part.get("type", "text") if isinstance(part, Mapping) else None
+        if kind != "text" or not isinstance(part.get("text"), str):
+            what = f"of type {kind!r}" if kind != "text" else "without text"
+            return f"{place}[{at}] is a part {what}, where only text can stand"
+    raise AssertionError("every part is text")
 
 
 def _calls(place: str, calls: object) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ class ModelHandle(Handle):
         c.llama_model_free(owned)
 
 
-class _PartOfModel(Handle):
+class PartOfModel(Handle):
     """What points into a model, and so holds it."""
 
     def __init__(self, model: ModelHandle) -> None:
@@ -130,7 +130,7 @@ class _PartOfModel(Handle):
             model.release()
 
 
-class ContextHandle(_PartOfModel):
+class ContextHandle(PartOfModel):
     """A ``llama_context``. Used by one thread at a time.
 
     Raises:
@@ -149,7 +149,7 @@ class ContextHandle(_PartOfModel):
         self._let_go()
 
 
-class AdapterHandle(_PartOfModel):
+class AdapterHandle(PartOfModel):
     """A LoRA adapter (``llama_adapter_lora``) of one model.
 
     Raises:
