@@ -14,13 +14,13 @@ import llamaherd
 from llamaherd.errors import LlamaHerdError
 from llamaherd.server.errors import Refused, failure_of
 from llamaherd.server.gate import Gate
-from llamaherd.server.routes import anthropic, openai
+from llamaherd.server.routes import anthropic, openai, responses
 from llamaherd.server.routes.family import renderer_for
 from llamaherd.server.service import Service, reply
 from llamaherd.server.settings import Settings
 from llamaherd.server.streams import ClientGone
 
-FAMILIES = (openai.FAMILY, anthropic.FAMILY)
+FAMILIES = (openai.FAMILY, responses.FAMILY, anthropic.FAMILY)
 CLIENT_GONE = 499  # nginx's status for the log; nobody reads the response
 
 

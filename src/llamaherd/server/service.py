@@ -38,6 +38,7 @@ from llamaherd.errors import OptionError
 from llamaherd.server.calls import ChatCall, TextCall
 from llamaherd.server.errors import Refused
 from llamaherd.server.models import Lease, Models
+from llamaherd.server.protocols.responses import KeptResponses
 from llamaherd.server.settings import Settings
 from llamaherd.server.streams import Encoder, EventStream, Stoppable, while_connected
 
@@ -55,6 +56,7 @@ class Service:
         models: by name.
         params: the server's.
         running: streams and answers that are being made.
+        kept: responses that later ones may go on from.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Service:
             memory_bytes=None if memory is None else int(memory * 2**30),
         )
         self.running: set[Stoppable] = set()
+        self.kept = KeptResponses()
         self.preloading: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Service:
