@@ -127,8 +127,8 @@ def test_log_probabilities_come_with_the_text(openai: OpenAI) -> None:
         include=["message.output_text.logprobs"],
         top_logprobs=2,
     )
-    part = response.output[0].content[0]  # type: ignore[union-attr, index]
-    assert len(part.logprobs[0].top_logprobs) == 2
+    (part,) = response.to_dict()["output"][0]["content"]  # type: ignore[index]
+    assert len(part["logprobs"][0]["top_logprobs"]) == 2
 
 
 def test_a_prompt_that_is_too_long_is_a_bad_request(openai: OpenAI) -> None:

