@@ -20,6 +20,7 @@ from llamaherd.errors import (
     QueueFullError,
     RequestError,
     SavedPromptError,
+    StructuredOutputError,
     UnknownOptionError,
     UnsupportedError,
 )
@@ -52,6 +53,7 @@ __all__ = [
     "RequestError",
     "SamplingParams",
     "SavedPromptError",
+    "StructuredOutputError",
     "UnknownOptionError",
     "UnsupportedError",
 ]

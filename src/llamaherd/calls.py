@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from llamaherd.adapters import Adapters
 from llamaherd.ambient import Ambient
+from llamaherd.chat import Prompt as ChatPrompt
 from llamaherd.chat_answer import ChatAnswer
-from llamaherd.chat_demand import chat_demand
+from llamaherd.chat_demand import ChatDemand, chat_demand
 from llamaherd.completion import Choice, Completion, Echo
-from llamaherd.constrain import Constrainer
+from llamaherd.constrain import Constrainer, ThoughtBudget, TokenConstraint
 from llamaherd.engine import Ask, Engine, Request, Span, TokenSampler
 from llamaherd.errors import OptionError
 from llamaherd.media import Reader
 from llamaherd.media_prompt import MediaPrompt
-from llamaherd.model import Model
+from llamaherd.model import IncrementalDetokenizer, Model
 from llamaherd.params import (
     SEED_MAX,
     ChatParams,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from llamaherd.engine.sampler import LogitsProcessor
 
 _R = TypeVar("_R", bound=ResponseParams)
+_Bound = Callable[[TokenConstraint | None], ThoughtBudget]
 
 
 class Calls:
@@ -101,7 +103,7 @@ class Calls:
                 demand.callable_tools,
                 required=demand.required,
                 parallel=own.parallel_tool_calls,
-                schema=demand.schema,
+                text=demand.text,
             )
             params = replace(params, grammar=lark, json_schema=None)
         shown = self._prompts.shown(prompt)
@@ -109,7 +111,8 @@ class Calls:
             prompt.text, quoted, media.read(prompt.text, self._engine.n_ctx)
         )
         spans = media.spans(tokens)
-        asks = self.asks(tokens, params, n_probs, own, shown=shown, spans=spans)
+        bound = self._thought_bound(own, prompt, demand, shown)
+        asks = self.asks(tokens, params, n_probs, own, shown=shown, spans=spans, bound=bound)
         choices = [
             Choice(i, ChatAnswer(form.parser(prompt, demand.callable_tools), self._ambient.new_id))
             for i in range(params.n)
@@ -153,8 +156,13 @@ class Calls:
         echo: bool = False,
         shown: frozenset[int] = frozenset(),
         spans: Sequence[Span] = (),
+        bound: _Bound | None = None,
     ) -> list[Ask]:
-        """The ``n`` answers to a prompt."""
+        """The ``n`` answers to a prompt.
+
+        Args:
+            bound: puts a further constraint around that of each.
+        """
         most = own.max_prompt_tokens
         if most is not None and len(tokens) > most:
             expected = f"at most {most} tokens (max_prompt_tokens)"
@@ -177,7 +185,7 @@ class Calls:
         return [
             Ask(
                 make(),
-                self.sampler(params, seed + index, own.logits_processor or ()),
+                self.sampler(params, seed + index, own.logits_processor or (), bound),
                 params.stop_strings,
                 params.deadline_s,
                 shown,
@@ -185,8 +193,29 @@ class Calls:
             for index in range(params.n)
         ]
 
+    def _thought_bound(
+        self, own: ChatParams, prompt: ChatPrompt, demand: ChatDemand, shown: frozenset[int]
+    ) -> _Bound | None:
+        """What keeps thoughts to their budget; a model without thoughts keeps to any."""
+        form, vocab, n_tokens = self._prompts.chat_format, self._model.vocab, own.thought_limit
+        end = form.thought_end(prompt)
+        if n_tokens is None or not end:
+            return None
+        closing = vocab.tokenize(end, add_special=False, parse_special=True)
+
+        def bound(inner: TokenConstraint | None) -> ThoughtBudget:
+            parser = form.parser(prompt, demand.callable_tools)
+            text = IncrementalDetokenizer(vocab, shown=shown)
+            return ThoughtBudget(n_tokens, closing, parser, text, inner)
+
+        return bound
+
     def sampler(
-        self, params: SamplingParams, seed: int, processors: Sequence[LogitsProcessor]
+        self,
+        params: SamplingParams,
+        seed: int,
+        processors: Sequence[LogitsProcessor],
+        bound: _Bound | None = None,
     ) -> TokenSampler:
         """What draws the tokens of one answer.
 
@@ -201,7 +230,7 @@ class Calls:
             params,
             n_ctx=self._engine.n_ctx,
             seed=seed % (SEED_MAX + 1),
-            constraint=constraint,
+            constraint=constraint if bound is None else bound(constraint),
             processors=processors,
         )
 

@@ -14,6 +14,7 @@ LlamaHerdError
 │   ├── UnsupportedError        this model cannot do that (for instance: no FIM tokens)
 │   ├── ChatTemplateError       the chat template refused the messages, or is itself broken
 │   ├── GrammarError            a grammar or schema that cannot be enforced
+│   ├── StructuredOutputError   an answer that is no instance of the type asked for
 │   └── QueueFullError          too many requests wait already; try again later
 ├── DecodeError                 llama_decode failed; the message has its code
 └── ClosedError                 a model was used, or a request ran, after close()
@@ -165,6 +166,18 @@ class ChatTemplateError(RequestError, ValueError):
 
 class GrammarError(RequestError, ValueError):
     """A grammar or schema that cannot be enforced; the message says which part."""
+
+
+class StructuredOutputError(RequestError, ValueError):
+    """An answer is no instance of the type that was asked for; see ``partial_text``.
+
+    Attributes:
+        finish_reason: why the answer ended: "length" if it was cut off.
+    """
+
+    def __init__(self, text: str, finish_reason: str, finding: str) -> None:
+        self.partial_text, self.finish_reason = text, finish_reason
+        super().__init__(f"the answer (finish reason {finish_reason!r}) does not fit: {finding}")
 
 
 class QueueFullError(RequestError):

@@ -53,6 +53,7 @@ from llamaherd.responses import (
     embeddings,
     ranking,
 )
+from llamaherd.structured import Structured
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
 TextOrTexts = Text | Iterable[Text]
 Vectors = Any
 """A float32 array; a list of arrays for several texts with a vector for each token."""
-_R = TypeVar("_R", bound=ResponseParams)
+_T = TypeVar("_T")
 
 
 class Llama:
@@ -297,6 +298,29 @@ class Llama:
         asks, completion = await asyncio.to_thread(self._calls.chat, messages, options)
         response = AsyncCompletionStream(completion, self._engine.astream(asks), self)
         return response if stream else await response.whole()
+
+    def parse(self, messages: Messages, kind: type[_T], **options: Unpack[ChatOptions]) -> _T:
+        """Answer a conversation by an instance of a type; the grammar admits nothing else.
+
+        Args:
+            kind: a Pydantic model, a TypedDict or a dataclass. Needs pydantic.
+            options: as for :meth:`create_chat_completion`, but ``response_format``.
+
+        Raises:
+            StructuredOutputError: the answer was cut off by a limit, or a validator of the type
+                refused it; ``partial_text`` has its text.
+            RequestError: as :meth:`create_chat_completion`.
+        """
+        wanted = Structured(kind)
+        return wanted.instance(self.create_chat_completion(messages, **_held_to(wanted, options)))
+
+    async def aparse(
+        self, messages: Messages, kind: type[_T], **options: Unpack[ChatOptions]
+    ) -> _T:
+        """:meth:`parse` for coroutines."""
+        wanted = Structured(kind)
+        response = await self.acreate_chat_completion(messages, **_held_to(wanted, options))
+        return wanted.instance(response)
 
     def apply_chat_template(
         self,
@@ -637,6 +661,14 @@ def _close(engine: Engine, embeddings: Embeddings, reader: Reader | None) -> Non
     embeddings.close()
     if reader is not None:
         reader.projector.close()
+
+
+def _held_to(wanted: Structured[Any], options: ChatOptions) -> Any:
+    """The options of a call whose answer is an instance."""
+    if options.get("response_format") is not None or options.get("n", 1) != 1:
+        raise OptionError("response_format or n", options, "neither: parse makes one instance")
+    form = {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted.schema}}
+    return {**options, "response_format": form}
 
 
 def _free(adapters: Adapters, model: Model) -> None:

@@ -144,9 +144,11 @@ class ChatOptions(SamplingOptions, total=False):
     tools: list[Any] | None
     tool_choice: str | dict[str, Any] | None
     parallel_tool_calls: bool
-    response_format: dict[str, Any] | None
+    response_format: dict[str, Any] | type | None
     enable_thinking: bool | None
     reasoning_effort: str | None
+    reasoning_budget_tokens: int | None
+    thinking_budget_tokens: int | None
     chat_template_kwargs: dict[str, Any]
     add_generation_prompt: bool
     continue_final_message: bool | None

@@ -552,13 +552,22 @@ class ChatParams(ResponseParams):
         '{"type": "function", "function": {"name": ...}}',
     )
     parallel_tool_calls: bool = option(True, "whether an answer may hold several calls")
-    response_format: dict[str, Any] | None = option(
-        None, 'OpenAI\'s: {"type": "text"}, "json_object", or "json_schema" with its schema'
+    response_format: dict[str, Any] | type | None = option(
+        None,
+        'OpenAI\'s {"type": "text"}, "json_object" or "json_schema" with its schema; or "regex", '
+        '"choice" or "grammar" with such a key beside it; or a Pydantic model or TypedDict',
     )
     enable_thinking: bool | None = option(
         None, "switch the model's thoughts on or off; None: the template's own choice"
     )
     reasoning_effort: str | None = option(None, "how much to think, in the template's own words")
+    reasoning_budget_tokens: int | None = option(
+        None,
+        "most tokens of thoughts, which are then ended as the template ends them; None or -1: any",
+        ge=-1,
+        le=INT32_MAX,
+        aliases=("thinking_budget_tokens",),
+    )
     chat_template_kwargs: dict[str, Any] = option({}, "further variables for the model's template")
     add_generation_prompt: bool = option(
         True, "end the prompt with the beginning of the assistant's turn"
@@ -571,6 +580,11 @@ class ChatParams(ResponseParams):
         super().__post_init__()
         if self.top_logprobs is not None and not self.logprobs:
             raise OptionError("top_logprobs", self.top_logprobs, "logprobs=True beside it")
+
+    @property
+    def thought_limit(self) -> int | None:
+        """``reasoning_budget_tokens`` with -1 read as None."""
+        return None if self.reasoning_budget_tokens == -1 else self.reasoning_budget_tokens
 
 
 @dataclass(frozen=True)

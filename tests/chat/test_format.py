@@ -10,6 +10,7 @@ from chat_samples import OWN, TOOLS, read, tool
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from llamaherd import ChatTemplateError, GrammarError, UnsupportedError
+from llamaherd.chat import JsonFormat
 from llamaherd.chat.format import ChatFormat
 
 HI = [{"role": "user", "content": "hi"}]
@@ -188,7 +189,7 @@ def test_a_call_or_an_answer_of_a_schema() -> None:
     chat = _chat(specials=SPECIALS)
     prompt = chat.render(HI, tools=GET)
     schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-    lark = chat.grammar(prompt, GET, schema=schema)
+    lark = chat.grammar(prompt, GET, text=JsonFormat(schema))
     assert _accepts(lark, CALL)
     assert _accepts(lark, '{"a":1}')
     assert not _accepts(lark, "text")

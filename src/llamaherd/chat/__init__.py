@@ -12,7 +12,15 @@ from llamaherd.chat.events import (
 )
 from llamaherd.chat.format import ChatFormat, Prompt
 from llamaherd.chat.parser import Parser
+from llamaherd.chat.schemas import closed_throughout
 from llamaherd.chat.template import ChatTemplate
+from llamaherd.chat.text_format import (
+    ChoiceFormat,
+    GrammarFormat,
+    JsonFormat,
+    RegexFormat,
+    TextFormat,
+)
 from llamaherd.chat.tools import normalised
 
 __all__ = [
@@ -22,11 +30,17 @@ __all__ = [
     "CallStart",
     "ChatFormat",
     "ChatTemplate",
+    "ChoiceFormat",
     "ContentDelta",
     "Event",
+    "GrammarFormat",
+    "JsonFormat",
     "Note",
     "Parser",
     "Prompt",
     "ReasoningDelta",
+    "RegexFormat",
+    "TextFormat",
+    "closed_throughout",
     "normalised",
 ]

@@ -14,6 +14,7 @@ from llamaherd.chat.messages import Message, adapted, checked, with_tools_descri
 from llamaherd.chat.parser import Parser, SyntaxParser
 from llamaherd.chat.syntax import AnswerSyntax
 from llamaherd.chat.template import ChatTemplate
+from llamaherd.chat.text_format import TextFormat
 from llamaherd.errors import ChatTemplateError, UnsupportedError
 
 Tools = Sequence[Mapping[str, Any]]
@@ -120,7 +121,7 @@ class ChatFormat:
         *,
         required: bool = False,
         parallel: bool = True,
-        schema: Mapping[str, Any] | bool | None = None,
+        text: TextFormat | None = None,
     ) -> str:
         """Lark text for llguidance that the answer to ``prompt`` must match.
 
@@ -128,14 +129,14 @@ class ChatFormat:
             tools: that may be called; one alone enforces a named choice.
             required: whether one must be.
             parallel: whether several calls may be made.
-            schema: of the answer's text, if it must be JSON; with ``tools``, a call or such a text.
+            text: what the answer's text must be; with ``tools``, a call or such a text.
 
         Raises:
             UnsupportedError: the template cannot write calls.
             GrammarError: a tool's schema has what this syntax cannot enforce.
         """
         demand = Demand(
-            tools, required, parallel, schema, prompt.in_thought, True, self._specials, self._ends
+            tools, required, parallel, text, prompt.in_thought, True, self._specials, self._ends
         )
         if harmony.speaks(prompt.syntax):
             return harmony.grammar(demand)
@@ -164,6 +165,12 @@ class ChatFormat:
         if not named:
             raise UnsupportedError("the model's chat template has no switch for thinking")
         return {**named, **found}
+
+    def thought_end(self, prompt: Prompt) -> str:
+        """The text that ends a thought in the answer to ``prompt``; empty if there are none."""
+        if harmony.speaks(prompt.syntax):
+            return harmony.THOUGHT_END
+        return prompt.syntax.reasoning.close if prompt.syntax.reasoning else ""
 
     @property
     def can_call(self) -> bool:

@@ -7,18 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llamaherd.chat.grammar_values import Values, json_options
+from llamaherd.chat.grammar_values import Values
 from llamaherd.chat.lark import Lark
+from llamaherd.chat.schemas import closed
 from llamaherd.chat.syntax import (
     ARGUMENTS,
     ID,
     INDEX,
     NAME,
     AnswerSyntax,
-    JsonStyle,
     ToolSyntax,
     pieces,
 )
+from llamaherd.chat.text_format import TextFormat
 from llamaherd.errors import UnsupportedError
 
 Tool = Mapping[str, Any]
@@ -32,7 +33,7 @@ class Demand:
         tools: that may be called.
         required: whether one must be.
         parallel: whether several calls may be made.
-        schema: of the answer's text, as JSON; None for any text.
+        text: what the answer's text must be; None for anything.
         in_thought: whether the prompt has begun a thought.
         may_think: whether a thought may come first.
         specials: text of control tokens -> token id.
@@ -42,7 +43,7 @@ class Demand:
     tools: Sequence[Tool] = ()
     required: bool = False
     parallel: bool = True
-    schema: Mapping[str, Any] | bool | None = None
+    text: TextFormat | None = None
     in_thought: bool = False
     may_think: bool = True
     specials: Mapping[str, int] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class _Grammar:
     def _bodies(self, calls: ToolSyntax | None) -> list[str]:
         """What may follow the thought."""
         close = self.syntax.content.close.strip()
-        if self.demand.required or self.demand.schema is not None or not close:
+        if self.demand.required or self.demand.text is not None or not close:
             texts = [] if self.demand.required else self._texts()
             return texts + (self._calling(calls) if calls else [])
         opened = self.lark.literal(self.syntax.content.open.lstrip())
@@ -108,8 +109,8 @@ class _Grammar:
     def _texts(self) -> list[str]:
         """Answers without calls."""
         content = self.syntax.content
-        if self.demand.schema is not None:
-            answer = json_of(self.lark, self.demand.schema)
+        if self.demand.text is not None:
+            answer = self.demand.text.rule(self.lark)
         else:
             answer = self._free_text()
         opened = self.lark.literal(content.open.lstrip())
@@ -126,7 +127,7 @@ class _Grammar:
     def _calling(self, calls: ToolSyntax) -> list[str]:
         """Answers with calls, after a text if the grammar allows one."""
         direct = self._section(calls, (calls.open + calls.head).lstrip())
-        if self.demand.required or self.demand.schema is not None or not calls.marked:
+        if self.demand.required or self.demand.text is not None or not calls.marked:
             return [direct if self.syntax.content.open else f"{_SPACE} {direct}"]
         begin = ((calls.after_text or "").strip() + calls.open + calls.head).lstrip()
         trigger = self._engaged_by(calls)
@@ -179,24 +180,10 @@ class _Grammar:
     def _arguments(self, calls: ToolSyntax, function: Mapping[str, Any]) -> str:
         schema = closed(function.get("parameters") or {"type": "object", "properties": {}})
         if calls.parameters is None:
-            return self.lark.json({**schema, "x-guidance": json_options(calls.json)})
+            return self.lark.json_of(schema, calls.json)
         values = Values(self.lark, calls.parameters, schema, function["name"])
         return values.members(schema, calls.empty)
 
 
 _MARKER = re.compile(r"<[^<>]*>|\[[A-Z_]{3,}\]|\s+")
 _SPACE = "/[ \\n]{0,4}/"
-
-
-def closed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A tool's schema without arguments that it does not name, unless it asks for them."""
-    says = {"additionalProperties", "patternProperties", "$ref", "anyOf", "oneOf", "allOf"}
-    if "properties" not in schema or says & set(schema):
-        return schema
-    return {**schema, "additionalProperties": False}
-
-
-def json_of(lark: Lark, schema: Mapping[str, Any] | bool, item: str = ",", key: str = ":") -> str:
-    """JSON of a schema with no more white space than in these separators."""
-    whole = schema if isinstance(schema, Mapping) else {"anyOf": [schema]}
-    return lark.json({**whole, "x-guidance": json_options(JsonStyle(item, key))})

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llamaherd.chat.lark import Lark
-from llamaherd.chat.syntax import KEY, Codec, Form, JsonStyle, Parameters
+from llamaherd.chat.syntax import KEY, Codec, Form, Parameters
 from llamaherd.chat.values import json_type, resolved, types_of
 from llamaherd.errors import GrammarError
 
@@ -19,16 +19,6 @@ _NOT_IN_LITERALS = frozenset(
      "minProperties", "maxProperties", "propertyNames", "dependentRequired", "if", "not", "allOf",
      "minLength", "maxLength", "pattern", "format"}
 )  # fmt: skip
-
-
-def json_options(style: JsonStyle) -> dict[str, Any]:
-    """llguidance's options for JSON that is spaced like the template's."""
-    options: dict[str, Any] = {"whitespace_flexible": style.item is None}
-    if style.item is not None:
-        options |= {"item_separator": style.item, "key_separator": style.key}
-    if style.escaped:
-        options["json_allow_general_unicode_escapes"] = True
-    return options
 
 
 class Values:

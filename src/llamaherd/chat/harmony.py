@@ -22,13 +22,15 @@ from llamaherd.chat.events import (
     ContentDelta,
     ReasoningDelta,
 )
-from llamaherd.chat.grammar import Demand, closed, json_of
+from llamaherd.chat.grammar import Demand
 from llamaherd.chat.lark import Lark
 from llamaherd.chat.parser import ResumedParser, checked_object
-from llamaherd.chat.syntax import AnswerSyntax
+from llamaherd.chat.schemas import closed
+from llamaherd.chat.syntax import AnswerSyntax, JsonStyle
 
 START, CHANNEL, MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
 ENDS = ("<|end|>", "<|call|>", "<|return|>", START)
+THOUGHT_END = f"<|end|>{START}assistant"
 _RECIPIENT = re.compile(r"to=functions\.([\w.-]+)")
 _NAMED_CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
 _MAX_HEADER_CHARS = 512
@@ -57,8 +59,9 @@ class HarmonyParser(ResumedParser):
             if name and name[1] in self._names:
                 yield from self._call(name[1])
             else:
-                thought = channel is not None and channel[1] == "analysis"
-                yield from self._body(ReasoningDelta if thought else ContentDelta)
+                self.in_thought = channel is not None and channel[1] == "analysis"
+                yield from self._body(ReasoningDelta if self.in_thought else ContentDelta)
+                self.in_thought = False
 
     def _header(self) -> Generator[None, None, str]:
         """A message's header; empty where text begins without one."""
@@ -139,7 +142,7 @@ def grammar(demand: Demand) -> str:
     """Lark text; see :func:`llamaherd.chat.grammar.grammar`."""
     lark = Lark(demand.specials, demand.ends)
     lark.set("start", "")
-    again = f"{START}assistant"
+    again = THOUGHT_END.removeprefix("<|end|>")
     thought = _message(lark, "analysis", again)
     before = (
         thought if demand.required else lark.choice(thought, _message(lark, "commentary", again))
@@ -157,7 +160,7 @@ def _message(lark: Lark, channel: str, again: str) -> str:
 
 
 def _final(lark: Lark, demand: Demand) -> str:
-    body = lark.rule("/(?s:.*)/") if demand.schema is None else json_of(lark, demand.schema)
+    body = lark.rule("/(?s:.*)/") if demand.text is None else demand.text.rule(lark)
     return f"{lark.literal(f'{CHANNEL}final{MESSAGE}')} {body}"
 
 
@@ -169,5 +172,6 @@ def _call(lark: Lark, tool: Mapping[str, Any]) -> str:
         f"{CHANNEL}commentary {to} <|constrain|>json{MESSAGE}",
     )
     head = lark.choice(*map(lark.literal, heads))
-    arguments = json_of(lark, closed(function.get("parameters") or {"properties": {}}), ", ", ": ")
+    schema = closed(function.get("parameters") or {"properties": {}})
+    arguments = lark.json_of(schema, JsonStyle(", ", ": "))
     return lark.rule(f"{head} {arguments} {lark.closing('<|call|>')}".strip())

@@ -7,6 +7,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from llamaherd.chat.syntax import JsonStyle
+
+COMPACT = JsonStyle(",", ":")
+
 
 class Lark:
     """A grammar under construction.
@@ -79,6 +83,15 @@ class Lark:
         """A JSON value."""
         return self.rule(f"%json {json.dumps(schema, ensure_ascii=False)}")
 
+    def json_of(self, schema: Mapping[str, Any] | bool, style: JsonStyle = COMPACT) -> str:
+        """A JSON value with no more white space than the style has."""
+        whole = schema if isinstance(schema, Mapping) else {"anyOf": [schema]}
+        return self.json({**whole, "x-guidance": json_options(style)})
+
+    def nested(self, grammar: str) -> str:
+        """What a grammar of its own accepts."""
+        return self.rule(f"%lark {{\n{grammar}\n}}")
+
     def until(self, literal: str, content: str = "/(?s:.*)/") -> str:
         """Text of the regular expression ``content`` up to the first ``literal``, and that."""
         first, *rest = [part for part in self._split.split(literal) if part]
@@ -87,3 +100,13 @@ class Lark:
         else:
             body = self.rule(f"{content} {self._part(first)}", "[lazy]")
         return " ".join([body, *(self._part(part) for part in rest)])
+
+
+def json_options(style: JsonStyle) -> dict[str, Any]:
+    """llguidance's options for JSON that is spaced like the template's."""
+    options: dict[str, Any] = {"whitespace_flexible": style.item is None}
+    if style.item is not None:
+        options |= {"item_separator": style.item, "key_separator": style.key}
+    if style.escaped:
+        options["json_allow_general_unicode_escapes"] = True
+    return options

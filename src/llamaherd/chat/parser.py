@@ -35,6 +35,10 @@ Reading = Generator[None, None, None]
 class Parser(Protocol):
     """Turns an answer's text into events. One answer, one thread at a time."""
 
+    @property
+    def in_thought(self) -> bool:
+        """Whether what comes next belongs to a thought."""
+
     def feed(self, text: str) -> list[Event]:
         """What ``text``, which follows what was fed before, makes known."""
 
@@ -44,6 +48,8 @@ class Parser(Protocol):
 
 class ResumedParser(ABC):
     """A parser that reads on where it stopped for want of text."""
+
+    in_thought = False
 
     def __init__(self) -> None:
         self._reader = Reader()
@@ -81,9 +87,6 @@ class SyntaxParser(ResumedParser):
     Args:
         tools: OpenAI tool definitions, normalised; without any, nothing is read as a call.
         prefill: the part of the answer that the prompt holds already; makes no events.
-
-    Attributes:
-        in_thought: whether what comes next belongs to a thought.
     """
 
     def __init__(
@@ -95,7 +98,7 @@ class SyntaxParser(ResumedParser):
         }
         self._calls = syntax.tools if self._schemas else None
         self._count = 0
-        self._thought, self._spoke, self.in_thought = False, False, False
+        self._thought, self._spoke = False, False
         super().__init__()
         if prefill:
             self.feed(prefill)

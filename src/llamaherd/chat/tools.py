@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union
 
+from llamaherd.chat.schemas import closed_throughout
 from llamaherd.errors import OptionError
 
 Definition = dict[str, Any]
@@ -62,6 +63,9 @@ def _checked(place: str, tool: Mapping[str, Any]) -> Definition:
     strict = function.get("strict")
     if strict not in (None, True, False):
         raise OptionError(f"{place}.function.strict", strict, "a boolean")
+    if strict:
+        function = found["function"]
+        function["parameters"] = closed_throughout(function["parameters"])
     return found
 
 

@@ -1,5 +1,6 @@
-"""Grammars and JSON schemas -> masks over the vocabulary, by llguidance."""
+"""What an answer must look like -> masks over the vocabulary, and tokens that must come."""
 
 from llamaherd.constrain.constrainer import Constrainer, TokenConstraint
+from llamaherd.constrain.thought_budget import ThoughtBudget
 
-__all__ = ["Constrainer", "TokenConstraint"]
+__all__ = ["Constrainer", "ThoughtBudget", "TokenConstraint"]

@@ -26,6 +26,11 @@ class IncrementalDetokenizer:
         """The characters that ``token`` completes, possibly none."""
         return self._decoder.decode(self._vocab.token_bytes(token, special=token in self._shown))
 
+    @property
+    def is_inside_character(self) -> bool:
+        """Whether bytes of an unfinished character are held back."""
+        return bool(self._decoder.getstate()[0])
+
     def finish(self) -> str:
         """What is left at the end: U+FFFD for a character that never ended, else nothing."""
         return self._decoder.decode(b"", final=True)

@@ -27,6 +27,7 @@ from llamaherd.errors import (
     QueueFullError,
     RequestError,
     SavedPromptError,
+    StructuredOutputError,
     UnknownOptionError,
     UnsupportedError,
 )
@@ -49,6 +50,7 @@ STATUS: dict[type[LlamaHerdError], int] = {
     UnsupportedError: 400,
     ChatTemplateError: 400,
     GrammarError: 400,
+    StructuredOutputError: 500,
     QueueFullError: 429,
     DecodeError: 500,
     ClosedError: 503,
