@@ -555,7 +555,7 @@ class Llama:
         return self._engine.n_ctx
 
     def memory_bytes(self) -> int:
-        """What its weights, projector and context take, without what is needed while it computes."""
+        """What weights, projector and context take, without what is needed while it computes."""
         return self._memory_bytes
 
     def n_embd(self) -> int:
