@@ -14,7 +14,7 @@ from llamaherd import Ambient, Llama
 from llamaherd.model.native_params import device_names
 from llamaherd.native.library import library
 
-pytest_plugins = ["server_fixtures"]
+pytest_plugins = ["server_fixtures", "langchain_fixtures"]
 
 
 def pytest_report_header() -> list[str]:

@@ -17,6 +17,9 @@ LlamaHerdError
 │   ├── StructuredOutputError   an answer that is no instance of the type asked for
 │   └── QueueFullError          too many requests wait already; try again later
 ├── DecodeError                 llama_decode failed; the message has its code
+├── ServerError                 a llamaherd server refused or failed; has the HTTP status
+│   ├── ServerUnreachableError  there is none at that address, or the line broke
+│   └── ServerTimeoutError      it said nothing for too long
 └── ClosedError                 a model was used, or a request ran, after close()
 
 A request that ends with an error after it produced text carries that text in
@@ -206,6 +209,26 @@ class DecodeError(LlamaHerdError):
     def __init__(self, code: int, message: str) -> None:
         self.code = code
         super().__init__(f"llama_decode returned {code}: {message}")
+
+
+class ServerError(LlamaHerdError):
+    """A llamaherd server that was asked by :class:`llamaherd.remote.RemoteLlama` did not answer.
+
+    Attributes:
+        status: of HTTP; None if there was none.
+    """
+
+    def __init__(self, status: int | None, message: str) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class ServerUnreachableError(ServerError):
+    """There is no server at that address, or the connection broke."""
+
+
+class ServerTimeoutError(ServerError):
+    """The server said nothing for longer than the timeout."""
 
 
 class ClosedError(LlamaHerdError):

@@ -27,6 +27,9 @@ from llamaherd.errors import (
     QueueFullError,
     RequestError,
     SavedPromptError,
+    ServerError,
+    ServerTimeoutError,
+    ServerUnreachableError,
     StructuredOutputError,
     UnknownOptionError,
     UnsupportedError,
@@ -53,6 +56,9 @@ STATUS: dict[type[LlamaHerdError], int] = {
     StructuredOutputError: 500,
     QueueFullError: 429,
     DecodeError: 500,
+    ServerError: 502,
+    ServerUnreachableError: 502,
+    ServerTimeoutError: 504,
     ClosedError: 503,
 }
 """Every exception of llamaherd; a test looks whether one is missing."""
