@@ -99,8 +99,17 @@ class ChatAnswer:
             deltas.append(json.loads(json.dumps(call)))
         elif isinstance(event, CallArguments):
             self._calls[event.index]["function"]["arguments"] += event.text
-            deltas.append({"index": event.index, "function": {"arguments": event.text}})
+            _append_arguments(deltas, event)
         elif isinstance(event, (CallBroken, Note)):
             self.notes.append(event.note)
             if isinstance(event, CallBroken):
                 self._calls.pop(event.index, None)
+
+
+def _append_arguments(deltas: list[JSON], event: CallArguments) -> None:
+    """Add to the call's entry: OpenAI's client expects one entry a call in each chunk."""
+    for delta in deltas:
+        if delta["index"] == event.index:
+            delta["function"]["arguments"] += event.text
+            return
+    deltas.append({"index": event.index, "function": {"arguments": event.text}})

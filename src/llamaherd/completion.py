@@ -211,7 +211,11 @@ class Completion:
         if isinstance(self.shape, ChatShape):
             return chat_logprobs([f for f in found if f is not None], self._token_bytes)
         tokens = [token for piece in pieces for token in piece.tokens]
-        return legacy_logprobs(found, tokens, self._token_bytes, position)
+        legacy = legacy_logprobs(found, tokens, self._token_bytes, position)
+        if not self.return_tokens:
+            return legacy
+        with_ids = chat_logprobs([f for f in found if f is not None], self._token_bytes)
+        return {**legacy, "content": with_ids["content"]}  # llama-server's shape beside OpenAI's
 
     def _token_bytes(self, token: int) -> bytes:
         return self.vocab.token_bytes(token, special=True)

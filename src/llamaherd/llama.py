@@ -172,6 +172,7 @@ class Llama:
         )
         # No __del__: while one runs, others can still get the object by a weak reference.
         weakref.finalize(self, _close, self._engine, self._embeddings, self._reader).atexit = False
+        self._n_parallel = context_params.n_parallel
         settled = replace(context_params, n_ctx=self._engine.n_ctx)
         self._memory_bytes = self.model.size_bytes + self.model.cache_bytes_for(settled)
         if self._reader is not None:
@@ -358,6 +359,17 @@ class Llama:
         """
         asks, _ = self._calls.chat(messages, options)
         return list(asks[0].request.prompt)
+
+    def chat_prompt(self, messages: Messages, **options: Unpack[ChatOptions]) -> str:
+        """The text of :meth:`chat_tokens`.
+
+        Raises:
+            RequestError: as :meth:`create_chat_completion`.
+        """
+        tokens = self.chat_tokens(messages, **options)
+        return self.model.vocab.detokenize(tokens, remove_special=False, special=True).decode(
+            "utf-8", "replace"
+        )
 
     def generate(self, tokens: Sequence[int], **options: Unpack[SamplingOptions]) -> Iterator[int]:
         """Token ids as they are drawn, up to the end of the answer or the consumer's patience.
@@ -557,6 +569,11 @@ class Llama:
     def memory_bytes(self) -> int:
         """What weights, projector and context take, without what is needed while it computes."""
         return self._memory_bytes
+
+    @property
+    def n_parallel(self) -> int:
+        """Requests that run at a time."""
+        return self._n_parallel
 
     def n_embd(self) -> int:
         """Width of the model's hidden state."""

@@ -219,7 +219,7 @@ def chat_logprobs(found: Sequence[TokenLogprob], token_bytes: TokenText) -> JSON
 
 def _chat_logprob(token: int, logprob: float, token_bytes: TokenText) -> JSON:
     data = token_bytes(token)
-    return {"token": _readable(data), "logprob": logprob, "bytes": list(data)}
+    return {"id": token, "token": _readable(data), "logprob": logprob, "bytes": list(data)}
 
 
 def _readable(data: bytes) -> str:

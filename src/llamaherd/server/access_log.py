@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 logger = logging.getLogger("llamaherd.access")
 KEY = "llamaherd.record"
@@ -35,10 +37,28 @@ class Record:
     cached_tokens: int | None = None
     generated_tokens: int | None = None
     finish_reason: str | None = None
-    error: str | None = None
     ignored: list[str] = field(default_factory=list)
+
+    def note(self, response: Mapping[str, Any]) -> None:
+        """What a whole response, or the last chunk of a choice, tells."""
+        timings = response.get("timings")
+        if timings is None:
+            return
+        choices = response["choices"]
+        if not choices or choices[0]["finish_reason"] is None:
+            return
+        self.cached_tokens = timings["cache_n"]
+        self.prompt_tokens = timings["cache_n"] + timings["prompt_n"]
+        self.generated_tokens = (self.generated_tokens or 0) + timings["predicted_n"]
+        self.finish_reason = choices[0]["finish_reason"]
 
     def write(self) -> None:
         """Log it."""
         told = {key: value for key, value in asdict(self).items() if value not in (None, [])}
         logger.info(json.dumps({"time": round(time.time(), 3), **told}, ensure_ascii=True))
+
+
+def record_of(scope: Mapping[str, Any]) -> Record:
+    """The record that the gate made for a request."""
+    record: Record = scope[KEY]
+    return record

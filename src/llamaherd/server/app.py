@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -9,18 +10,21 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
+from starlette.types import Scope
 
 import llamaherd
 from llamaherd.errors import LlamaHerdError
+from llamaherd.server.access_log import Record
 from llamaherd.server.errors import Refused, failure_of
 from llamaherd.server.gate import Gate
-from llamaherd.server.routes import anthropic, openai, responses
+from llamaherd.server.metrics import Metrics
+from llamaherd.server.routes import anthropic, llama_server, openai, responses
 from llamaherd.server.routes.family import renderer_for
 from llamaherd.server.service import Service, reply
 from llamaherd.server.settings import Settings
 from llamaherd.server.streams import ClientGone
 
-FAMILIES = (openai.FAMILY, responses.FAMILY, anthropic.FAMILY)
+FAMILIES = (openai.FAMILY, responses.FAMILY, llama_server.FAMILY, anthropic.FAMILY)
 CLIENT_GONE = 499  # nginx's status for the log; nobody reads the response
 
 
@@ -44,6 +48,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Service(settings, on_failure=on_failure) as service:
             app.state.service = service
+            metrics.watch(service.models)
             yield
 
     app = FastAPI(title="llamaherd", version=llamaherd.__version__, lifespan=lifespan)
@@ -51,7 +56,10 @@ def create_app(
         app.include_router(family.router)
     for kind in (Exception, LlamaHerdError, Refused, HTTPException, ClientGone):
         app.add_exception_handler(kind, _respond)
-    app.add_middleware(Gate, params=settings.server, families=FAMILIES)
+    metrics = app.state.metrics = Metrics()
+    app.add_middleware(
+        Gate, params=settings.server, families=FAMILIES, on_end=functools.partial(_note, metrics)
+    )
     if settings.server.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -60,6 +68,11 @@ def create_app(
             allow_headers=["*"],
         )
     return app
+
+
+def _note(metrics: Metrics, record: Record, scope: Scope) -> None:
+    path = getattr(scope.get("route"), "path", "other")
+    metrics.note(record, path)
 
 
 async def _respond(request: Request, error: Exception) -> Response:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llamaherd.server.access_log import KEY, Record
@@ -34,7 +34,7 @@ class Gate:
         *,
         params: ServerParams,
         families: Sequence[Family],
-        on_end: Callable[[Record], None] = lambda _record: None,
+        on_end: Callable[[Record, Scope], None],
     ) -> None:
         self._app, self._params, self._families, self._on_end = app, params, families, on_end
         self._keys = Keys(params)
@@ -57,7 +57,7 @@ class Gate:
             await self._refuse(refused, scope, receive, sender)
         finally:
             sender.note_end()
-            self._on_end(record)
+            self._on_end(record, scope)
             record.write()
 
     def _check(self, scope: Scope, headers: dict[bytes, bytes], record: Record) -> None:
@@ -139,8 +139,10 @@ class Gate:
             if complete:
                 return await receive()
             try:
-                message = await asyncio.wait_for(receive(), max(0, deadline - time.monotonic()))
-            except asyncio.TimeoutError:
+                # not asyncio.wait_for, which may swallow a cancellation (bpo-37658)
+                with anyio.fail_after(max(0, deadline - time.monotonic())):
+                    message = await receive()
+            except TimeoutError:
                 raise Refused(408, "the body did not arrive in time (body_timeout_s)") from None
             n_bytes += len(message.get("body", b""))
             complete = not message.get("more_body", False)

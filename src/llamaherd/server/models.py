@@ -22,6 +22,7 @@ class Lease:
 
     Attributes:
         llm: the model.
+        settings: of it.
         name: what responses call it.
         adapters: names of its LoRA adapters, in the order of the configuration.
     """
@@ -29,7 +30,7 @@ class Lease:
     def __init__(self, models: Models, resident: Resident) -> None:
         assert resident.llm is not None
         self._models, self._resident = models, resident
-        self.llm, self.name = resident.llm, resident.name
+        self.llm, self.name, self.settings = resident.llm, resident.name, resident.settings
         self.adapters = tuple(resident.settings.adapters)
         self._released = False
 

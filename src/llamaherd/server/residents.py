@@ -27,6 +27,8 @@ class Resident:
         leaving: whether it is to be unloaded once its requests have ended.
         running: requests that use it.
         last_used: of the monotonic clock.
+        since: seconds since the epoch when the server learned of it.
+        was_loaded: whether it has been in memory at least once.
         n_bytes: of memory that it takes; an estimate before it was loaded.
     """
 
@@ -39,6 +41,7 @@ class Resident:
         self.last_used = time.monotonic()
         self.n_bytes = _file_bytes(settings.file)
         self.since = int(time.time())
+        self.was_loaded = False
 
     @property
     def name(self) -> str:
@@ -56,6 +59,7 @@ class Resident:
         """Note how much memory it takes, now that it is loaded."""
         assert self.llm is not None
         self.n_bytes = self.llm.memory_bytes()
+        self.was_loaded = True
 
 
 def load(settings: ModelSettings) -> Llama:

@@ -62,10 +62,12 @@ class EventStream(Response):
         *,
         keep_alive_s: float,
         headers: Mapping[str, str],
+        on_chunk: Callable[[JSON], None],
         on_end: Callable[[], None],
         running: set[Stoppable],
     ) -> None:
-        self._chunks, self._encoder, self._on_end = chunks, encoder, on_end
+        self._chunks, self._encoder = chunks, encoder
+        self._on_chunk, self._on_end = on_chunk, on_end
         self._keep_alive_s, self._running = keep_alive_s, running
         self._sending, self._stopped = anyio.CancelScope(), False
         self._last_sent = 0.0
@@ -107,6 +109,7 @@ class EventStream(Response):
         with self._sending:
             try:
                 async for chunk in self._chunks:
+                    self._on_chunk(chunk)
                     if data := encoder.chunk(chunk):
                         await self._send(send, data)
                 last = encoder.end()

@@ -5,15 +5,20 @@ Pure. Field names and shapes: OpenAI's API reference, llama-server's README.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from typing import Any
 
 from llamaherd.errors import OptionError
-from llamaherd.params import ChatParams, CompletionParams, SamplingParams
+from llamaherd.params import (
+    ChatParams,
+    CompletionParams,
+    EmbeddingResponseParams,
+    RerankParams,
+    SamplingParams,
+)
 from llamaherd.server.calls import ChatCall, TextCall
 from llamaherd.server.errors import Failure
 from llamaherd.server.protocols.fields import Fields
+from llamaherd.server.protocols.sse import event
 
 JSON = dict[str, Any]
 
@@ -23,7 +28,7 @@ HARMLESS = (
 )  # fmt: skip
 _NOT_FOR_CLIENTS = ("model", "logits_processor", "priority")
 
-_REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
+REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "best_of": ((1,), "1: ask for n answers and choose"),
     "post_sampling_probs": ((False,), "false: probabilities are the model's own"),
     "n_keep": ((0, -1), "nothing: contexts are not shifted"),
@@ -33,7 +38,7 @@ _REFUSED: dict[str, tuple[tuple[Any, ...], str]] = {
     "reasoning_format": (("auto", "deepseek"), "'auto': thoughts come as reasoning_content"),
 }
 _REFUSED_IN_CHAT: dict[str, tuple[tuple[Any, ...], str]] = {
-    **_REFUSED,
+    **REFUSED,
     "functions": (([],), "tools instead: functions are their old name"),
     "function_call": (("none",), "tool_choice instead"),
     "modalities": ((["text"],), "['text']: answers are text"),
@@ -58,8 +63,19 @@ TEXT = Fields(
         if n not in _NOT_FOR_CLIENTS
     ],
     harmless=HARMLESS,
-    refused=_REFUSED,
+    refused=REFUSED,
     own=("model", "prompt", "suffix", "stream"),
+)
+
+EMBEDDING = Fields(
+    known=[n for n in EmbeddingResponseParams.names() if n not in _NOT_FOR_CLIENTS],
+    harmless=HARMLESS,
+    own=("model", "input"),
+)
+RERANK = Fields(
+    known=[*(n for n in RerankParams.names() if n not in _NOT_FOR_CLIENTS), "return_text"],
+    harmless=(*HARMLESS, "raw_scores"),
+    own=("model", "query", "documents", "texts"),
 )
 
 
@@ -85,6 +101,33 @@ def text_call(body: JSON) -> TextCall:
         raise OptionError("suffix", suffix, "a string")
     prompt = required(body, "prompt")
     return TextCall(model_name(body), prompt, suffix or None, _plain(options), unknown)
+
+
+def embedding_call(body: JSON) -> tuple[Any, JSON, list[str]]:
+    """A body of ``/v1/embeddings``: the input, options, and fields that nobody knows.
+
+    Raises:
+        OptionError: names the field.
+    """
+    options, unknown = EMBEDDING.sort(body)
+    return required(body, "input"), options, unknown
+
+
+def rerank_call(body: JSON) -> tuple[Any, Any, JSON, list[str]]:
+    """A body of ``/v1/rerank``: query, documents, options, and fields that nobody knows.
+
+    Raises:
+        OptionError: names the field.
+    """
+    options, unknown = RERANK.sort(body)
+    name = "texts" if body.get("documents") is None and "texts" in body else "documents"
+    documents = required(body, name)
+    if not isinstance(documents, list):
+        raise OptionError(name, documents, "a list of texts")
+    if "return_text" in options:  # text-embeddings-inference's name
+        options["return_documents"] = options.pop("return_text")
+    found = [each.get("text") if isinstance(each, dict) else each for each in documents]
+    return required(body, "query"), found, options, unknown
 
 
 def wants_stream(body: JSON) -> bool:
@@ -148,12 +191,6 @@ class Events:
         return event(body)
 
 
-def event(data: JSON) -> bytes:
-    """A server-sent event without a name."""
-    text = _dump(data)
-    return b"data: " + text.encode("utf-8", "replace") + b"\n\n"
-
-
 def error(failure: Failure) -> JSON:
     """OpenAI's error object."""
     return {
@@ -174,10 +211,17 @@ def _error_type(status: int) -> str:
 
 
 def _plain(options: JSON) -> JSON:
-    """Options under the names and in the shapes of ``Llama``."""
+    """Options in the shapes of ``Llama``."""
+    streaming = options.get("stream_options")
+    if isinstance(streaming, dict):  # obfuscation pads chunks against eavesdroppers on the wire
+        kept = {k: v for k, v in streaming.items() if k != "include_obfuscation" and v is not None}
+        options = {**options, "stream_options": kept}
+    bias = options.get("logit_bias")
+    if isinstance(bias, dict):
+        options = {**options, "logit_bias": {_token_id(key): bias[key] for key in bias}}
     return options
 
 
-_dump: Callable[[Any], str] = json.JSONEncoder(
-    ensure_ascii=False, separators=(",", ":"), check_circular=False
-).encode
+def _token_id(key: Any) -> Any:
+    """JSON's keys are strings."""
+    return int(key) if isinstance(key, str) and key.isascii() and key.isdigit() else key

@@ -12,6 +12,11 @@ dump: Callable[[Any], str] = json.JSONEncoder(
 """JSON without spaces."""
 
 
+def event(data: Any) -> bytes:
+    """An event without a name."""
+    return f"data: {dump(data)}\n\n".encode("utf-8", "replace")
+
+
 def named_event(name: str, data: Any) -> bytes:
     """An event with a name."""
     return f"event: {name}\ndata: {dump(data)}\n\n".encode("utf-8", "replace")
