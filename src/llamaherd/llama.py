@@ -589,6 +589,11 @@ class Llama:
         return capabilities(self.model, self._prompts, projector, generates=generates)
 
     @property
+    def can_chat(self) -> bool:
+        """Whether it has a chat template, of its own or ``chat_template=``."""
+        return self._prompts.can_chat
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """The model file's scalar metadata."""
         return self.model.metadata
