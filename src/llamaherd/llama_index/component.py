@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
 from llama_index.core.schema import BaseComponent
@@ -98,6 +98,10 @@ class ModelComponent(BaseComponent):
             raise UnknownOptionError(name, [])
         for chosen in split_options(options, *cls.call_kinds, also=tuple(cls.model_fields)):
             yield from chosen.items()
+
+    if TYPE_CHECKING:  # options are attributes
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_") and not self._is_field(name):

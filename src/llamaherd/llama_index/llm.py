@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,7 +46,7 @@ from llamaherd.llama_index.answers import tool_selections
 from llamaherd.llama_index.call import Call
 from llamaherd.llama_index.component import ModelComponent
 from llamaherd.llama_index.messages import openai_messages, tool_definitions
-from llamaherd.llama_index.structured import Model, Structured
+from llamaherd.llama_index.structured import Model, Structured, schema_of
 from llamaherd.params import ChatParams, Params, ResponseParams, SamplingParams
 
 if TYPE_CHECKING:
@@ -76,6 +77,15 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
 
     call_kinds: ClassVar[tuple[type[Params], ...]] = (SamplingParams, ChatParams)
     reserved = ("stream_options",)
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        model_path: str | os.PathLike[str] | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(model, model_path=model_path, **fields)
 
     @classmethod
     def class_name(cls) -> str:
@@ -323,7 +333,7 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
             )
         )
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        return messages, {**(llm_kwargs or {}), "json_schema": output_cls.model_json_schema()}
+        return messages, {**(llm_kwargs or {}), "json_schema": schema_of(output_cls)}
 
     def _structured(self, output_cls: type[Model], options: Mapping[str, Any]) -> Structured[Model]:
         return Structured(output_cls, self._call_options(options).get("max_tokens"))

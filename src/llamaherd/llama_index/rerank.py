@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
@@ -38,6 +39,15 @@ class LlamaCppRerank(ModelComponent, BaseNodePostprocessor):
     reserved = ("top_n", "return_documents")
 
     top_n: int | None = Field(default=None, ge=1)
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        model_path: str | os.PathLike[str] | None = None,
+        **fields: Any,
+    ) -> None:
+        super().__init__(model, model_path=model_path, **fields)
 
     @classmethod
     def class_name(cls) -> str:

@@ -15,6 +15,23 @@ from llamaherd.errors import OptionError
 Model = TypeVar("Model", bound=BaseModel)
 
 
+def schema_of(kind: type[BaseModel]) -> dict[str, Any]:
+    """Its JSON schema, closed: what Pydantic did not ask for it ignores, so it may not come."""
+    schema: dict[str, Any] = _closed(kind.model_json_schema())
+    return schema
+
+
+def _closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: _closed(value) for key, value in schema.items()}
+    if found.get("type") == "object" and "properties" in found:
+        found.setdefault("additionalProperties", False)
+    return found
+
+
 class Structured(Generic[Model]):
     """Reads the objects of one answer.
 
