@@ -18,13 +18,19 @@ from llamaherd.server.access_log import Record
 from llamaherd.server.errors import Refused, failure_of
 from llamaherd.server.gate import Gate
 from llamaherd.server.metrics import Metrics
-from llamaherd.server.routes import anthropic, llama_server, openai, responses
+from llamaherd.server.routes import anthropic, llama_server, ollama, openai, responses
 from llamaherd.server.routes.family import renderer_for
 from llamaherd.server.service import Service, reply
 from llamaherd.server.settings import Settings
 from llamaherd.server.streams import ClientGone
 
-FAMILIES = (openai.FAMILY, responses.FAMILY, llama_server.FAMILY, anthropic.FAMILY)
+FAMILIES = (
+    openai.FAMILY,
+    responses.FAMILY,
+    llama_server.FAMILY,
+    anthropic.FAMILY,
+    ollama.FAMILY,
+)
 CLIENT_GONE = 499  # nginx's status for the log; nobody reads the response
 
 
