@@ -22,7 +22,7 @@ import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context
+from jinja2.runtime import Context, Macro
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
@@ -126,8 +126,15 @@ class BoundedEnvironment(SandboxedEnvironment):
         return wrapped
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
-        __self.spend(1 + sum(len(a) for a in args if isinstance(a, (list, tuple))))
-        owner, args = getattr(__obj, "__self__", None), _materialised(args)
+        args = _materialised(args)
+        n_items = 0
+        for argument in args:
+            if isinstance(argument, (list, tuple)):
+                n_items += len(argument)
+        __self.spend(1 + n_items)
+        if type(__obj) is Macro:  # most calls are of these, and all they do is counted inside
+            return _measured(__context.call(__obj, *args, **kwargs))
+        owner = getattr(__obj, "__self__", None)
         if isinstance(owner, (str, list, dict)):
             _check_method(owner, __obj.__name__, args, kwargs)
         result = _measured(super().call(__context, __obj, *args, **kwargs))
@@ -214,18 +221,20 @@ def _listed(items: Iterable[Any]) -> list[Any]:
 def _materialised(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same values, generators as lists: what is not made yet cannot be measured."""
     for value in values:
-        if isinstance(value, GeneratorType):
+        if type(value) is GeneratorType:
             return tuple(_listed(v) if isinstance(v, GeneratorType) else v for v in values)
     return values
 
 
 def _measured(value: Any) -> Any:
     """``value``, if what is known without looking inside is not too large."""
-    if isinstance(value, str) and len(value) > MAX_CHARS:
-        raise LimitError(f"a text is longer than {MAX_CHARS} characters")
-    if isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise LimitError(f"a number has more than {MAX_BITS} bits")
-    if isinstance(value, (list, tuple, dict)) and len(value) > MAX_ITEMS:
+    if isinstance(value, str):
+        if len(value) > MAX_CHARS:
+            raise LimitError(f"a text is longer than {MAX_CHARS} characters")
+    elif isinstance(value, int):
+        if value.bit_length() > MAX_BITS:
+            raise LimitError(f"a number has more than {MAX_BITS} bits")
+    elif isinstance(value, (list, tuple, dict)) and len(value) > MAX_ITEMS:
         raise LimitError(f"a list has more than {MAX_ITEMS} items")
     return value
 
