@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,3 +70,17 @@ def test_files_come_before_the_gap_as_far_as_there_is_room(llm: Llama, prompts: 
     assert prompts.infill("a = ", "\n", files, len(gap)) == gap
     with pytest.raises(OptionError, match=r"input_extra\[1\]"):
         prompts.infill("a = ", "\n", [files[0], {"filename": "x"}])
+
+
+def test_a_template_comes_from_a_file_and_has_variables_of_the_model(tmp_path: Path) -> None:
+    file = tmp_path / "template.jinja"
+    file.write_text("{{ greeting }} {{ messages[0].content }}", encoding="utf-8")
+    message = [{"role": "user", "content": "you"}]
+    options: dict[str, Any] = {"n_ctx": 256, "n_threads": 1}
+    with Llama(
+        "demo", chat_template=file, chat_template_kwargs={"greeting": "hello"}, **options
+    ) as llm:
+        assert llm.apply_chat_template(message) == "hello you"
+        assert llm.apply_chat_template(message, greeting="goodbye") == "goodbye you"
+    with pytest.raises(OptionError, match="chat_template.*readable"):
+        Llama("demo", chat_template=tmp_path / "missing.jinja", **options)

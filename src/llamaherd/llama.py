@@ -90,7 +90,9 @@ class Llama:
             stay what they are. A path to a small model of the same vocabulary, or
             ``"prompt_lookup"``: passages of the text so far, for texts that repeat themselves.
         prompt_cache: a folder of saved prompts (:meth:`save_prompt`), restored now.
-        chat_template: Jinja source that replaces the model's own.
+        chat_template: Jinja source that replaces the model's own, or the path of a file of it
+            (a ``pathlib.Path``).
+        chat_template_kwargs: further variables for the template, which those of a call replace.
         progress: called with the fraction loaded; without it, a slow load shows a bar on a
             terminal.
         verbose: native log lines on stderr. They go to ``logging`` in any case.
@@ -118,7 +120,8 @@ class Llama:
         lora_scale: float = 1.0,
         draft_model: str | os.PathLike[str] | None = None,
         prompt_cache: str | os.PathLike[str] | None = None,
-        chat_template: str | None = None,
+        chat_template: str | os.PathLike[str] | None = None,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         progress: Callable[[float], None] | None = None,
         verbose: bool = False,
         ambient: Ambient | None = None,
@@ -138,7 +141,7 @@ class Llama:
         self._ambient = ambient or Ambient()
         self.model_path = os.fspath(source)
         self.model = Model(source, model_params, progress=progress)
-        self._prompts = Prompts(self.model, chat_template, self._ambient)
+        self._prompts = Prompts(self.model, chat_template, self._ambient, chat_template_kwargs)
         self._adapters = Adapters(self.model)
         self._reader: Reader | None = None
         try:
@@ -656,7 +659,8 @@ class Llama:
 
 _OWN_OPTIONS = (
     "model", "model_path", "mmproj", "clip_model_path", "lora_path", "lora_scale",
-    "draft_model", "prompt_cache", "chat_template", "progress", "verbose", "ambient",
+    "draft_model", "prompt_cache", "chat_template", "chat_template_kwargs", "progress",
+    "verbose", "ambient",
 )  # fmt: skip
 
 

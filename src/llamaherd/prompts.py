@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import itertools
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from llamaherd.ambient import Ambient
@@ -27,9 +29,16 @@ class Prompts:
         template_source: Jinja source that replaces the model's own.
     """
 
-    def __init__(self, model: Model, template_source: str | None, ambient: Ambient) -> None:
+    def __init__(
+        self,
+        model: Model,
+        template: str | os.PathLike[str] | None,
+        ambient: Ambient,
+        variables: Mapping[str, Any] | None = None,
+    ) -> None:
         self._model, self._vocab = model, model.vocab
-        self._template_source, self._ambient = template_source, ambient
+        self._template_source, self._ambient = _source(template), ambient
+        self._variables = dict(variables or {})
 
     def text(self, prompt: Prompt) -> list[int]:
         """A text, special tokens in it read as such, or token ids, or both in a list.
@@ -217,6 +226,7 @@ class Prompts:
             bos=self._special_text(special.bos),
             eos=self._special_text(special.eos),
             now=self._ambient.now,
+            variables=self._variables,
             specials=controls,
             ends=[text for text, token in controls.items() if self._vocab.is_end(token)],
         )
@@ -251,6 +261,16 @@ def _file_parts(file: Any, at: int) -> tuple[str, str]:
         expected = 'an object {"filename": ..., "text": ...}'
         raise OptionError(f"input_extra[{at}]", file, expected)
     return name, text
+
+
+def _source(template: str | os.PathLike[str] | None) -> str | None:
+    """The Jinja source of a template, which a path names and a string is."""
+    if template is None or isinstance(template, str):
+        return template
+    try:
+        return Path(template).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionError("chat_template", template, f"a readable file: {error}") from error
 
 
 def as_list(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:

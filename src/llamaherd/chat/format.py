@@ -47,6 +47,7 @@ class ChatFormat:
             template called ``tool_use``.
         bos, eos: text of those tokens.
         now: wall clock in seconds, for templates that write a date.
+        variables: further names for the templates, which a call may replace.
         specials: text of the vocabulary's control tokens -> token id.
         ends: text of the tokens that end an answer.
 
@@ -61,12 +62,14 @@ class ChatFormat:
         bos: str = "",
         eos: str = "",
         now: Callable[[], float],
+        variables: Mapping[str, Any] | None = None,
         specials: Mapping[str, int] | None = None,
         ends: Sequence[str] = (),
     ) -> None:
         make = functools.partial(_Learned, bos=bos, eos=eos, now=now)
         self._templates = {name: make(source) for name, source in templates.items()}
         self._specials, self._ends = specials or {}, tuple(ends)
+        self._variables = variables or {}
 
     def render(
         self,
@@ -105,7 +108,8 @@ class ChatFormat:
         if continued:
             found[-1] = _marked(found[-1], chosen.syntax)
         generate = add_generation_prompt and not continued
-        text = chosen.template.render_checked(found, list(tools) or None, generate, variables)
+        names = {**self._variables, **variables}
+        text = chosen.template.render_checked(found, list(tools) or None, generate, names)
         return self._prompt(_continued(text) if continued else text, chosen.syntax)
 
     def parser(self, prompt: Prompt, tools: Tools = ()) -> Parser:

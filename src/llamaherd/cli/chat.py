@@ -46,11 +46,12 @@ def chat(
     question = prompt_from(prompt)
     if question is not None and not question.strip():
         raise MisuseError(NO_PROMPT)
-    template = None if chat_template is None else chat_template.read_text("utf-8")
     with loading(model) as progress:
-        llm = Llama(model, chat_template=template, verbose=verbose, progress=progress, **options)
+        llm = Llama(
+            model, chat_template=chat_template, verbose=verbose, progress=progress, **options
+        )
     with llm:
-        if template is None and "default" not in llm.model.chat_templates:
+        if chat_template is None and "default" not in llm.model.chat_templates:
             raise UnsupportedError(
                 f"{llm.model_path} has no chat template: pass one by --chat-template, or use "
                 f"`llamaherd complete {model}`"

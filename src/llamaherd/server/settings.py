@@ -29,7 +29,10 @@ else:
     import tomli as tomllib
 
 ENVIRONMENT = "LLAMAHERD_"
-LLAMA_OPTIONS = ("lora_path", "lora_scale", "draft_model", "prompt_cache", "chat_template")
+LLAMA_OPTIONS = (
+    "lora_path", "lora_scale", "draft_model", "prompt_cache", "chat_template",
+    "chat_template_kwargs",
+)  # fmt: skip
 """Options of ``Llama`` itself that a model's table may set."""
 
 
