@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from cli_program import ONE_THREAD, Program, program, run_process
+from tiny_mmproj import png, wav
 
 from llamaherd import Llama
 from llamaherd.cli.console import AnswerWriter
@@ -94,3 +95,32 @@ def test_a_pipe_gets_the_text_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     writer.write("a\x1b\r")
     writer.end(always=False)
     assert pipe.getvalue() == "a\x1b\r"
+
+
+def test_pictures_and_sounds_come_with_the_first_question(
+    program: Program, llm: Llama, mmproj: Path, tmp_path: Path
+) -> None:
+    picture, sound = tmp_path / "picture.png", tmp_path / "sound.wav"
+    picture.write_bytes(png(20, 20))
+    sound.write_bytes(wav())
+    media = ("--mmproj", mmproj, "--image", picture, "--audio", sound)
+    done = program("chat", "demo", "-p", "Hello!", *GREEDY, *media)
+    assert (done.code, done.err) == (0, "")
+    with Llama("demo", mmproj=mmproj, n_threads=1) as seeing:
+        message = {
+            "role": "user",
+            "content": [
+                {"type": "image", "image": picture},
+                {"type": "audio", "audio": sound},
+                {"type": "text", "text": "Hello!"},
+            ],
+        }
+        answer = seeing.create_chat_completion([message], temperature=0.0, max_tokens=12)
+    assert done.out.rstrip("\n") == answer["choices"][0]["message"]["content"].rstrip("\n")
+
+
+def test_a_picture_without_a_projector_names_the_remedy(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(png(20, 20))
+    done = program("chat", "demo", "-p", "Hello!", "--image", tmp_path / "picture.png")
+    assert done.code == 1
+    assert "mmproj" in done.err

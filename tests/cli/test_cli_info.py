@@ -176,3 +176,12 @@ def test_reasoning_is_seen_in_its_switch_and_in_earlier_turns() -> None:
 @pytest.mark.parametrize("source", ["{% if %}", "{{ messages.x.y.z }}", "{{ 1 / 0 }}", ""])
 def test_a_broken_template_has_no_abilities(source: str) -> None:
     assert not any(Probe(source).abilities().values())
+
+
+def test_a_projector_says_what_it_reads(program: Program, mmproj: Path) -> None:
+    done = program("info", mmproj)
+    assert done.code == 0
+    assert "pictures (mlp), sounds (ultravox)" in done.out
+    assert "mmproj" in done.out
+    report = json.loads(program("info", mmproj, "--json").out)
+    assert report["projectors"] == {"vision": "mlp", "audio": "ultravox"}

@@ -10,7 +10,7 @@ import typer
 
 from llamaherd.cli.answer import show_statistics
 from llamaherd.cli.console import NO_PROMPT, MisuseError, on_terminal, prompt_from
-from llamaherd.cli.conversation import Conversation
+from llamaherd.cli.conversation import Conversation, Part
 from llamaherd.cli.flags import FLAGS, OptionalModel, Options, refuse, takes_options
 from llamaherd.cli.loading import loading
 from llamaherd.errors import UnsupportedError
@@ -24,6 +24,18 @@ def chat(
     ] = None,
     system: Annotated[
         str | None, typer.Option("--system", "-s", help="System message: how to answer.")
+    ] = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Show a picture with the first question. Repeatable."),
+    ] = None,
+    audio: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Play a sound with the first question. Repeatable."),
+    ] = None,
+    mmproj: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The model's projector, which --image and --audio need."),
     ] = None,
     chat_template: Annotated[
         Path | None,
@@ -48,7 +60,12 @@ def chat(
         raise MisuseError(NO_PROMPT)
     with loading(model) as progress:
         llm = Llama(
-            model, chat_template=chat_template, verbose=verbose, progress=progress, **options
+            model,
+            mmproj=mmproj,
+            chat_template=chat_template,
+            verbose=verbose,
+            progress=progress,
+            **options,
         )
     with llm:
         if chat_template is None and "default" not in llm.model.chat_templates:
@@ -56,11 +73,16 @@ def chat(
                 f"{llm.model_path} has no chat template: pass one by --chat-template, or use "
                 f"`llamaherd complete {model}`"
             )
-        conversation = Conversation(llm, system)
+        media = [*_parts("image", image), *_parts("audio", audio)]
+        conversation = Conversation(llm, system, media)
         if question is None and on_terminal(sys.stdin):
             _talk(conversation)
         else:
             _answer_once(conversation, question or "")
+
+
+def _parts(kind: str, paths: list[Path] | None) -> list[Part]:
+    return [{"type": kind, kind: path} for path in paths or ()]
 
 
 def _answer_once(conversation: Conversation, question: str) -> None:

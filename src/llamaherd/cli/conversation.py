@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from llamaherd.cli.answer import Answer, show_answer
 
 if TYPE_CHECKING:
     from llamaherd.llama import Llama
 
-Message = dict[str, str]
+Message = dict[str, Any]
+Part = dict[str, Any]
 
 
 class Conversation:
-    """The messages of one conversation with a model; answers appear on stdout."""
+    """The messages of one conversation with a model; answers appear on stdout.
 
-    def __init__(self, llm: Llama, system: str | None = None) -> None:
-        self._llm = llm
+    Args:
+        media: pictures and sounds of the first question.
+    """
+
+    def __init__(self, llm: Llama, system: str | None = None, media: Sequence[Part] = ()) -> None:
+        self._llm, self._media = llm, media
         self._opening = [] if system is None else [_message("system", system)]
         self.messages: list[Message] = list(self._opening)
 
@@ -26,11 +32,17 @@ class Conversation:
         Raises:
             LlamaHerdError: nothing is remembered then.
         """
-        asked = [*self.messages, _message("user", text)]
+        asked = [*self.messages, self._question(text)]
         answer = show_answer(self._llm.create_chat_completion(asked, stream=True))
         if answer.text:
             self.messages = [*asked, _message("assistant", answer.text)]
+            self._media = ()
         return answer
+
+    def _question(self, text: str) -> Message:
+        if not self._media:
+            return _message("user", text)
+        return {"role": "user", "content": [*self._media, {"type": "text", "text": text}]}
 
     def reset(self) -> None:
         """Forget everything but the system message."""

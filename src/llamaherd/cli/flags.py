@@ -17,7 +17,14 @@ import typer
 
 from llamaherd.cli.console import MisuseError
 from llamaherd.errors import OptionError
-from llamaherd.params import ContextParams, ModelParams, Params, SamplingParams, split_options
+from llamaherd.params import (
+    ContextParams,
+    MediaParams,
+    ModelParams,
+    Params,
+    SamplingParams,
+    split_options,
+)
 
 Options = dict[str, Any]
 
@@ -33,7 +40,7 @@ FLAGS: dict[str, tuple[str, ...]] = {
     "n_gpu_layers": ("--gpu-layers",),
 }
 LOADING = ("n_threads", "n_gpu_layers")
-KINDS: tuple[type[Params], ...] = (ModelParams, ContextParams, SamplingParams)
+KINDS: tuple[type[Params], ...] = (ModelParams, ContextParams, MediaParams, SamplingParams)
 
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A GGUF file, or `demo`.", show_default=False)

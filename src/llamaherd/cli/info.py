@@ -73,6 +73,7 @@ def _identity(report: Report) -> dict[str, Any]:
         "name": report["name"],
         "license": report["license"],
         "architecture": report["architecture"],
+        "reads": _projectors(report["projectors"]),
         "parameters": human_count(report["n_parameters"]),
         "quantisation": report["file_type"],
         "context": _tokens(report["n_ctx_train"]),
@@ -82,6 +83,12 @@ def _identity(report: Report) -> dict[str, Any]:
         "experts": _experts(report),
         "sliding window": _tokens(report["sliding_window"]),
     }
+
+
+def _projectors(found: dict[str, str]) -> str:
+    """What a multimodal projector reads, each with the type of its projector."""
+    words = {"vision": "pictures", "audio": "sounds"}
+    return ", ".join(f"{words[kind]} ({name})" for kind, name in found.items())
 
 
 def _heads(report: Report) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from llamaherd.cli.cache_size import Layers, cache_size
 from llamaherd.cli.template_abilities import Probe
 from llamaherd.model.gguf import GGUFFile, StringArray
+from llamaherd.model.gguf_projector import projector_types
 from llamaherd.native import bindings as c
 
 Report = dict[str, Any]
@@ -26,6 +27,7 @@ def describe(parts: Sequence[GGUFFile]) -> Report:
         "license": first.text("general.license"),
         "kind": first.kind,
         "architecture": first.architecture,
+        "projectors": projector_types(first) if first.architecture == "clip" else {},
         "n_parameters": sum(p.n_parameters for p in parts),
         "file_type": first.file_type,
         "tensor_types": tensor_types(parts),
