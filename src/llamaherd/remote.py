@@ -12,6 +12,7 @@ import json
 import os
 import ssl
 import time
+import urllib.parse
 import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -201,6 +202,28 @@ class RemoteLlama:
         prompt = self._post("/apply-template", self._body({}, own))["prompt"]
         return self.tokenize(prompt, special=True)
 
+    # -- what the model is like ---------------------------------------------------------------
+
+    def n_ctx(self) -> int:
+        """As :meth:`llamaherd.Llama.n_ctx`; asks the server, which may load the model for it."""
+        return int(self._props["default_generation_settings"]["n_ctx"])
+
+    @property
+    def can_chat(self) -> bool:
+        """As :attr:`llamaherd.Llama.can_chat`; asks the server."""
+        return bool(self._props["can_chat"])
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """As :attr:`llamaherd.Llama.capabilities`; asks the server."""
+        return frozenset(self._props["capabilities"])
+
+    @functools.cached_property
+    def _props(self) -> JSON:
+        query = "" if self._model is None else "?" + urllib.parse.urlencode({"model": self._model})
+        found: JSON = self._open(f"/props{query}", None, stream=False).json()
+        return found
+
     # -- life ---------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -232,8 +255,12 @@ class RemoteLlama:
         await client.aclose()
         return response.json()  # type: ignore[no-any-return]
 
-    def _open(self, path: str, body: JSON, *, stream: bool = True) -> httpx.Response:
-        request = self._client.build_request("POST", path, json=_streamed(body, stream))
+    def _open(self, path: str, body: JSON | None, *, stream: bool = True) -> httpx.Response:
+        """The response; without a body it is asked for by GET."""
+        if body is None:
+            request = self._client.build_request("GET", path)
+        else:
+            request = self._client.build_request("POST", path, json=_streamed(body, stream))
         for again in self._tries():
             with _network_errors(self.base_url), again:
                 response = self._client.send(request, stream=stream)

@@ -20,7 +20,7 @@ ENDLESS = {"max_tokens": 1500, "ignore_eos": True}
 
 @pytest.fixture(scope="module")
 def llm() -> LlamaCppLLM:
-    found = demo_llm(n_parallel=N)
+    found = demo_llm()  # a component's engine runs 16 at a time unless told otherwise
     found.load()
     return found
 
@@ -58,7 +58,7 @@ def test_threads_share_a_batch(llm: LlamaCppLLM) -> None:
 
 
 def _n_cancelled(llm: LlamaCppLLM) -> int:
-    return llm.load().stats().finished.get("cancelled", 0)
+    return int(llm.load().stats().finished.get("cancelled", 0))
 
 
 def _wait_until(done: Callable[[], bool]) -> None:

@@ -206,6 +206,7 @@ def test_an_option_may_be_changed_later_and_is_checked() -> None:
         ({"stream_options": {}}, UnknownOptionError, "stream_options"),
         ({"temperature": -1}, OptionError, "temperature"),
         ({"n_ctx": -1}, OptionError, "n_ctx"),
+        ({"api_kee": "x"}, UnknownOptionError, "'api_key'"),
         ({"model_path": "demo"}, OptionError, "either model or model_path"),
     ],
 )
@@ -221,7 +222,7 @@ def test_a_wrong_path_is_found_at_construction(tmp_path: Path) -> None:
         LlamaCppLLM(tmp_path / "no.gguf")
     with pytest.raises(ModelLoadError, match="is a folder"):
         LlamaCppLLM(model_path=tmp_path)
-    with pytest.raises(OptionError, match="either model"):
+    with pytest.raises(OptionError, match="model=None"):
         LlamaCppLLM()
 
 

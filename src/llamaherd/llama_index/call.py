@@ -8,8 +8,8 @@ from typing import Any
 
 from llama_index.core.base.llms.types import ChatResponse
 
-from llamaherd.llama import Llama
 from llamaherd.llama_index.answers import Answer, whole_response
+from llamaherd.llama_index.source import AnyLlama
 from llamaherd.responses import JSON
 
 _COUNTS = {"include_usage": True}
@@ -27,29 +27,29 @@ class Call:
     asked: list[JSON] | str
     options: dict[str, Any]
 
-    def whole(self, llama: Llama) -> ChatResponse:
+    def whole(self, llama: AnyLlama) -> ChatResponse:
         """Wait for the answer."""
         return whole_response(self._ask(llama, "create")(self.asked, **self.options))
 
-    async def awhole(self, llama: Llama) -> ChatResponse:
+    async def awhole(self, llama: AnyLlama) -> ChatResponse:
         """The same for coroutines."""
         return whole_response(await self._ask(llama, "acreate")(self.asked, **self.options))
 
-    def stream(self, llama: Llama) -> Generator[ChatResponse, None, None]:
+    def stream(self, llama: AnyLlama) -> Generator[ChatResponse, None, None]:
         """The answer as it grows. It has been asked for when this returns; closing cancels it."""
         stream = self._ask(llama, "create")(
             self.asked, stream=True, stream_options=_COUNTS, **self.options
         )
         return _responses(stream)
 
-    async def astream(self, llama: Llama) -> AsyncGenerator[ChatResponse, None]:
+    async def astream(self, llama: AnyLlama) -> AsyncGenerator[ChatResponse, None]:
         """The same for coroutines."""
         stream = await self._ask(llama, "acreate")(
             self.asked, stream=True, stream_options=_COUNTS, **self.options
         )
         return _aresponses(stream)
 
-    def _ask(self, llama: Llama, verb: str) -> Any:
+    def _ask(self, llama: AnyLlama, verb: str) -> Any:
         kind = "completion" if isinstance(self.asked, str) else "chat_completion"
         return getattr(llama, f"{verb}_{kind}")
 

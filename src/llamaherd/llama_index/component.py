@@ -6,12 +6,11 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr
+from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from llama_index.core.schema import BaseComponent
 
 from llamaherd.errors import OptionError, UnknownOptionError
-from llamaherd.llama import Llama
-from llamaherd.llama_index.source import ModelSource
+from llamaherd.llama_index.source import LocalSource, ServerSource
 from llamaherd.params import ContextParams, ModelParams, Params, split_options
 from llamaherd.shared import OWN
 
@@ -19,6 +18,8 @@ LOAD_KINDS = (ModelParams, ContextParams)
 LOAD_NAMES = frozenset(
     {*OWN, *(name for kind in LOAD_KINDS for name in kind.names())} - {"model", "model_path"}
 )
+LOAD_DEFAULTS = {"n_parallel": 16}
+"""Where a component differs from ``Llama``: agents and indexes ask much at a time."""
 
 
 class ModelComponent(BaseComponent):
@@ -31,8 +32,30 @@ class ModelComponent(BaseComponent):
 
     model_config = ConfigDict(extra="allow")
 
-    model: str = Field(description='a path to a GGUF file, or "demo"', frozen=True)
-    _source: ModelSource = PrivateAttr()
+    model: str | None = Field(
+        description='a path to a GGUF file, or "demo"; with base_url, a model of the server',
+        frozen=True,
+    )
+    base_url: str | None = Field(
+        default=None, description="a llamaherd server that runs the model instead", frozen=True
+    )
+    api_key: SecretStr | None = Field(
+        default=None,
+        description="the server's key; None: the environment's LLAMAHERD_API_KEY",
+        frozen=True,
+        exclude=True,
+        repr=False,
+    )
+    timeout: float | None = Field(
+        default=None, description="seconds an answer of the server may take", frozen=True, gt=0
+    )
+    max_retries: int = Field(
+        default=2,
+        description="how often to ask a server again that was too busy or out of reach",
+        frozen=True,
+        ge=0,
+    )
+    _source: LocalSource | ServerSource = PrivateAttr()
 
     call_kinds: ClassVar[tuple[type[Params], ...]]
     """Who declares the options of a call."""
@@ -46,17 +69,17 @@ class ModelComponent(BaseComponent):
         model_path: str | os.PathLike[str] | None = None,
         **fields: Any,
     ) -> None:
-        if (model is None) == (model_path is None):
-            raise OptionError("model", model, 'either model or model_path: a GGUF file, or "demo"')
-        named = os.fspath(model if model is not None else model_path)  # type: ignore[arg-type]
+        named = _one_name(model, model_path)
+        if named is None and fields.get("base_url") is None:
+            raise OptionError("model", model, 'a GGUF file, "demo", or base_url=')
         options = {name: value for name, value in fields.items() if not self._is_field(name)}
         self._check(options)
-        source = ModelSource(named, {n: v for n, v in options.items() if n in LOAD_NAMES})
         super().__init__(**{**fields, "model": named})
-        self._source = source
+        self._source = self._made_source(options)
 
-    def load(self) -> Llama:
-        """The model, loaded now instead of at first use. Others may share it: do not close it.
+    def load(self) -> Any:
+        """The model, loaded now instead of at first use: a :class:`Llama`, which others may share,
+        so do not close it; or with ``base_url`` a :class:`~llamaherd.remote.RemoteLlama`.
 
         Raises:
             LlamaHerdError: as :class:`Llama`.
@@ -71,6 +94,16 @@ class ModelComponent(BaseComponent):
             **(self.model_extra or {}),
         }
 
+    def _made_source(self, options: Mapping[str, Any]) -> LocalSource | ServerSource:
+        load_options = {name: value for name, value in options.items() if name in LOAD_NAMES}
+        if self.base_url is None:
+            assert self.model is not None, "one of them was given"
+            return LocalSource(self.model, {**LOAD_DEFAULTS, **load_options})
+        for name, value in load_options.items():
+            raise OptionError(name, value, "none beside base_url: the server loads the model")
+        key = None if self.api_key is None else self.api_key.get_secret_value()
+        return ServerSource(self.base_url, self.model, key, self.timeout, self.max_retries)
+
     @classmethod
     def _is_field(cls, name: str) -> bool:
         return name in cls.model_fields or name in cls.__private_attributes__
@@ -78,10 +111,10 @@ class ModelComponent(BaseComponent):
     @classmethod
     def _check(cls, options: Mapping[str, Any]) -> None:
         """Refuse what no class declares, and bad values, before anything is loaded."""
-        known = [*cls.model_fields, *LOAD_NAMES, *(n for k in cls.call_kinds for n in k.names())]
+        known = {*cls.model_fields, *LOAD_NAMES}.union(*(k.names() for k in cls.call_kinds))
         for name in options:
             if name in cls.reserved or name not in known:
-                raise UnknownOptionError(name, [n for n in known if n not in cls.reserved])
+                raise UnknownOptionError(name, known.difference(cls.reserved))
         declared = {name: value for name, value in options.items() if name not in OWN}
         kinds = (*LOAD_KINDS, *cls.call_kinds)
         for kind, chosen in zip(kinds, split_options(declared, *kinds), strict=True):
@@ -113,3 +146,12 @@ class ModelComponent(BaseComponent):
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         return {**state, "__dict__": {**state["__dict__"], **(self.model_extra or {})}}
+
+
+def _one_name(
+    model: str | os.PathLike[str] | None, model_path: str | os.PathLike[str] | None
+) -> str | None:
+    if model is not None and model_path is not None:
+        raise OptionError("model", model, "either model or model_path, which is the same")
+    chosen = model if model is not None else model_path
+    return None if chosen is None else os.fspath(chosen)

@@ -17,7 +17,8 @@ class LlamaCppEmbedding(ModelComponent, BaseEmbedding):
     """Vectors of texts by a GGUF model, read together with those of all other callers.
 
     Args:
-        model: a path to a GGUF file, or ``"demo"``; ``model_path`` is another name for it.
+        model: a path to a GGUF file, or ``"demo"``; ``model_path`` is another name for it. With
+            ``base_url``, one of the server's models; None: its first.
         query_instruction: what the model expects before a query, for instance ``"query: "``.
         text_instruction: what it expects before a text to be found.
         embed_batch_size: texts a call of :class:`Llama`, which packs them by itself.

@@ -41,12 +41,12 @@ from llama_index.core.types import PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 
 from llamaherd.errors import OptionError, UnsupportedError
-from llamaherd.llama import Llama
 from llamaherd.llama_index.answers import tool_selections
 from llamaherd.llama_index.call import Call
 from llamaherd.llama_index.component import ModelComponent
 from llamaherd.llama_index.messages import openai_messages, tool_definitions
-from llamaherd.llama_index.structured import Model, Structured, schema_of
+from llamaherd.llama_index.source import AnyLlama
+from llamaherd.llama_index.structured import Model, Objects
 from llamaherd.params import ChatParams, Params, ResponseParams, SamplingParams
 
 if TYPE_CHECKING:
@@ -58,12 +58,14 @@ _TEMPLATES = frozenset(ChatParams.names()) - {*ResponseParams.names(), "logprobs
 
 
 class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
-    """A GGUF model as LlamaIndex's LLM, in this process, batched with all other callers.
+    """A GGUF model as LlamaIndex's LLM, batched with all other callers.
 
-    The model loads at first use (:meth:`load`), and objects of equal load options share one engine.
+    It runs in this process, where it loads at first use (:meth:`load`) and objects of equal load
+    options share one engine; with ``base_url``, on a llamaherd server.
 
     Args:
-        model: a path to a GGUF file, or ``"demo"``; ``model_path`` is another name for it.
+        model: a path to a GGUF file, or ``"demo"``; ``model_path`` is another name for it. With
+            ``base_url``, one of the server's models; None: its first.
         fields: options of :class:`Llama`, of :class:`SamplingParams` and of :class:`ChatParams`
             as defaults of every call; fields of LlamaIndex's ``LLM`` (``system_prompt``, ...).
 
@@ -106,7 +108,7 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
             or DEFAULT_NUM_OUTPUTS,
             is_chat_model=self._chats(llama),
             is_function_calling_model=self._chats(llama) and "tools" in llama.capabilities,
-            model_name=llama.metadata.get("general.name") or self._source.name,
+            model_name=self._source.title(),
         )
 
     def tokenize(self, text: str) -> list[int]:
@@ -254,16 +256,18 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
         the schema to the model; "llm" asks in words.
 
         Raises:
-            OptionError: ``max_tokens`` or the context ended the answer early.
             GrammarError: a schema that cannot be enforced.
-            ValidationError: Pydantic asks for more than the schema says.
+            StructuredOutputError: ``max_tokens`` or the context ended the answer early, or Pydantic
+                asks for more than the schema says.
         """
         if not self._is_by_schema:
             called: Model
             called = super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             return called
-        messages, options = self._structured_chat(output_cls, prompt, llm_kwargs, prompt_args)
-        found = self._structured(output_cls, options).whole(self.chat(messages, **options))
+        _dispatcher.event(_started(output_cls, prompt, prompt_args))
+        objects = Objects(output_cls)
+        messages, options = self._structured_chat(objects, prompt, llm_kwargs, prompt_args)
+        found = objects.whole(self.chat(messages, **options))
         _dispatcher.event(LLMStructuredPredictEndEvent(output=found))
         return found
 
@@ -280,9 +284,10 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
             asked = super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
             called: Model = await asked
             return called
-        messages, options = self._structured_chat(output_cls, prompt, llm_kwargs, prompt_args)
-        answer = await self.achat(messages, **options)
-        found = self._structured(output_cls, options).whole(answer)
+        _dispatcher.event(_started(output_cls, prompt, prompt_args))
+        objects = Objects(output_cls)
+        messages, options = self._structured_chat(objects, prompt, llm_kwargs, prompt_args)
+        found = objects.whole(await self.achat(messages, **options))
         _dispatcher.event(LLMStructuredPredictEndEvent(output=found))
         return found
 
@@ -296,9 +301,9 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
         """What ``stream_structured_predict`` yields: the object so far, the last one whole."""
         if not self._is_by_schema:
             return super()._structured_stream_call(output_cls, prompt, llm_kwargs, **prompt_args)
-        messages, options = self._structured_chat(output_cls, prompt, llm_kwargs, prompt_args)
-        growing = self._structured(output_cls, options).growing
-        return growing(self.stream_chat(messages, **options))
+        objects = Objects(output_cls)
+        messages, options = self._structured_chat(objects, prompt, llm_kwargs, prompt_args)
+        return objects.growing(self.stream_chat(messages, **options))
 
     async def _structured_astream_call(
         self,
@@ -312,9 +317,9 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
             return await super()._structured_astream_call(
                 output_cls, prompt, llm_kwargs, **prompt_args
             )
-        messages, options = self._structured_chat(output_cls, prompt, llm_kwargs, prompt_args)
-        growing = self._structured(output_cls, options).agrowing
-        return growing(await self.astream_chat(messages, **options))
+        objects = Objects(output_cls)
+        messages, options = self._structured_chat(objects, prompt, llm_kwargs, prompt_args)
+        return objects.agrowing(await self.astream_chat(messages, **options))
 
     @property
     def _is_by_schema(self) -> bool:
@@ -322,21 +327,13 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
 
     def _structured_chat(
         self,
-        output_cls: type[Model],
+        objects: Objects[Any],
         prompt: PromptTemplate,
         llm_kwargs: Mapping[str, Any] | None,
         prompt_args: Mapping[str, Any],
     ) -> tuple[list[ChatMessage], dict[str, Any]]:
-        _dispatcher.event(
-            LLMStructuredPredictStartEvent(
-                output_cls=output_cls, template=prompt, template_args=dict(prompt_args)
-            )
-        )
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        return messages, {**(llm_kwargs or {}), "json_schema": schema_of(output_cls)}
-
-    def _structured(self, output_cls: type[Model], options: Mapping[str, Any]) -> Structured[Model]:
-        return Structured(output_cls, self._call_options(options).get("max_tokens"))
+        return messages, {**(llm_kwargs or {}), "json_schema": objects.schema}
 
     # -- one call ------------------------------------------------------------------------------
 
@@ -346,7 +343,7 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
         given = self.messages_to_prompt
         return None if given is messages_to_prompt else given
 
-    def _chats(self, llama: Llama) -> bool:
+    def _chats(self, llama: AnyLlama) -> bool:
         """Whether conversations go through the model's chat template."""
         return self._own_format is None and llama.can_chat
 
@@ -356,7 +353,7 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
         return Call(openai_messages(messages), self._options(given))
 
     def _completion_call(
-        self, llama: Llama, prompt: str, formatted: bool, given: Mapping[str, Any]
+        self, llama: AnyLlama, prompt: str, formatted: bool, given: Mapping[str, Any]
     ) -> Call:
         own = self.completion_to_prompt
         if formatted or own is None:
@@ -383,3 +380,11 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
         if options.get("n", 1) != 1:
             raise OptionError("n", options["n"], "1: LlamaIndex's responses hold one answer")
         return options
+
+
+def _started(
+    output_cls: type[Model], prompt: PromptTemplate, prompt_args: dict[str, Any]
+) -> LLMStructuredPredictStartEvent:
+    return LLMStructuredPredictStartEvent(
+        output_cls=output_cls, template=prompt, template_args=prompt_args
+    )

@@ -25,7 +25,8 @@ class LlamaCppRerank(ModelComponent, BaseNodePostprocessor):
     """Scores nodes by a GGUF reranker, or by the angle between embeddings (``method="cosine"``).
 
     Args:
-        model: a path to a GGUF file, or ``"demo"``; ``model_path`` is another name for it.
+        model: a path to a GGUF file, or ``"demo"``; ``model_path`` is another name for it. With
+            ``base_url``, one of the server's models; None: its first.
         top_n: how many of the best to keep; None: all.
         fields: options of :class:`Llama` and of :class:`RerankParams`.
 

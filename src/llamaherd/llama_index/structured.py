@@ -10,51 +10,36 @@ from llama_index.core.program.utils import FlexibleModel, create_flexible_model
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from llamaherd.errors import OptionError
+from llamaherd.structured import Structured
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def schema_of(kind: type[BaseModel]) -> dict[str, Any]:
-    """Its JSON schema, closed: what Pydantic did not ask for it ignores, so it may not come."""
-    schema: dict[str, Any] = _closed(kind.model_json_schema())
-    return schema
+class Objects(Generic[Model]):
+    """Reads the objects of one class.
 
-
-def _closed(schema: Any) -> Any:
-    if isinstance(schema, list):
-        return [_closed(each) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {key: _closed(value) for key, value in schema.items()}
-    if found.get("type") == "object" and "properties" in found:
-        found.setdefault("additionalProperties", False)
-    return found
-
-
-class Structured(Generic[Model]):
-    """Reads the objects of one answer.
-
-    Args:
-        kind: the class of the object.
-        max_tokens: of the answer, for the message where it was too short.
+    Attributes:
+        schema: of them, for the answer.
     """
 
-    def __init__(self, kind: type[Model], max_tokens: int | None) -> None:
-        self._kind, self._max_tokens = kind, max_tokens
+    def __init__(self, kind: type[Model]) -> None:
+        self._kind, self._structured = kind, Structured(kind)
         self._flexible = create_flexible_model(kind)
+        self.schema = self._structured.schema
 
     def whole(self, response: ChatResponse) -> Model:
         """The object that a whole answer is.
 
         Raises:
-            OptionError: the answer was cut off, ``max_tokens`` or the context being too small.
-            ValidationError: Pydantic asks for more than the schema says.
+            StructuredOutputError: the answer was cut off, or Pydantic asks for more than the
+                schema says; has the text.
         """
-        text = response.message.content or ""
-        if response.raw["choices"][0]["finish_reason"] in ("length", "cancelled"):  # type: ignore[index]
-            raise self._too_short(text)
-        return self._kind.model_validate_json(text)
+        assert response.raw is not None
+        reason = response.raw["choices"][0]["finish_reason"]
+        message = {"content": response.message.content}
+        return self._structured.instance(
+            {"choices": [{"message": message, "finish_reason": reason}]}
+        )
 
     def growing(
         self, responses: Iterable[ChatResponse]
@@ -85,15 +70,6 @@ class Structured(Generic[Model]):
             return self._kind.model_validate(value)
         except ValidationError:
             return self._flexible.model_validate(value)
-
-    def _too_short(self, text: str) -> OptionError:
-        error = OptionError(
-            "max_tokens",
-            self._max_tokens,
-            f"more (or a larger n_ctx): the answer ended before the {self._kind.__name__} did",
-        )
-        error.partial_text = text
-        return error
 
 
 def _value(response: ChatResponse) -> Any:

@@ -147,6 +147,7 @@ async def _props(lease: Lease) -> Any:
         "eos_token": "" if special.eos is None else vocab.token_text(special.eos),
         "modalities": modalities,
         "capabilities": sorted(llm.capabilities),
+        "can_chat": llm.can_chat,
     }
 
 
