@@ -200,7 +200,9 @@ class RemoteLlama:
         """As :meth:`llamaherd.Llama.chat_tokens`, for messages and tools."""
         own = {"messages": list(messages), "tools": list(tools) if tools else None}
         prompt = self._post("/apply-template", self._body({}, own))["prompt"]
-        return self.tokenize(prompt, special=True)
+        tokens = self.tokenize(prompt, special=True)
+        # The template may have written the token of the beginning itself.
+        return tokens[1:] if len(tokens) > 1 and tokens[0] == tokens[1] else tokens
 
     # -- what the model is like ---------------------------------------------------------------
 
@@ -418,6 +420,7 @@ _BY_CODE: dict[str, type[LlamaHerdError]] = {
     "rate_limit_exceeded": QueueFullError,
     "unknown_parameter": UnknownOptionError,
     "invalid_value": OptionError,
+    "exceed_context_size_error": ContextLengthError,  # a type, on llama-server's own paths
 }
 
 
@@ -433,8 +436,9 @@ def _error(response: httpx.Response) -> LlamaHerdError:
 
 def _rebuilt(status: int | None, said: Mapping[str, Any]) -> LlamaHerdError:
     """An exception as it was on the server; what only HTTP knows is a ServerError."""
-    message, code = str(said.get("message")), said.get("code")
-    kind = _BY_CODE.get(str(code)) or (RequestError if status in (400, 422) else ServerError)
+    message = str(said.get("message"))
+    kind = _BY_CODE.get(str(said.get("code"))) or _BY_CODE.get(str(said.get("type")))
+    kind = kind or (RequestError if status in (400, 422) else ServerError)
     error = kind.__new__(kind)  # its own arguments stayed on the server; the message is here
     error.args = (message,)
     error.partial_text = str(said.get("partial_text") or "")
