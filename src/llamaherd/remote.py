@@ -198,7 +198,7 @@ class RemoteLlama:
         self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Any] | None = None
     ) -> list[int]:
         """As :meth:`llamaherd.Llama.chat_tokens`, for messages and tools."""
-        own = {"messages": list(messages), "tools": list(tools) if tools else None}
+        own = {"messages": list(messages), "tools": normalised(tools) if tools else None}
         prompt = self._post("/apply-template", self._body({}, own))["prompt"]
         tokens = self.tokenize(prompt, special=True)
         # The template may have written the token of the beginning itself.

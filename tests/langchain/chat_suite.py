@@ -95,6 +95,11 @@ class ChatSuite(ChatModelIntegrationTests):
             "stream": ["cache_read_input", "reasoning_output"],
         }
 
+    @property
+    def thinker(self) -> dict[str, Any]:
+        """What makes the model think."""
+        return {"chat_template": THINKER}
+
     def invoke_with_cache_read_input(self, *, stream: bool = False) -> AIMessage:
         """The same question twice: the second time its beginning is in memory."""
         model = self.chat_model_class(**self.chat_model_params)
@@ -103,8 +108,7 @@ class ChatSuite(ChatModelIntegrationTests):
 
     def invoke_with_reasoning_output(self, *, stream: bool = False) -> AIMessage:
         """A template that makes the model think."""
-        options = {**self.chat_model_params, "chat_template": THINKER}
-        model = self.chat_model_class(**options)
+        model = self.chat_model_class(**{**self.chat_model_params, **self.thinker})
         return answer(model, "Hello", stream=stream)
 
 

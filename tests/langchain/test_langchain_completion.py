@@ -49,7 +49,7 @@ def test_many_prompts_are_one_batch() -> None:
     llama = llm._llama()
     assert isinstance(llama, Llama)
     before = llama.stats()
-    texts = llm.batch([PROMPT.replace("25x5", f"{i} x 3") for i in range(1, 9)] * 2)
+    texts = llm.batch([*(PROMPT.replace("25x5", f"{i} x 3") for i in range(1, 9))] * 2)
     after = llama.stats()
     assert texts[:2] == ["1 x 3 = 3", "2 x 3 = 6"]
     generated = after.generated_tokens - before.generated_tokens

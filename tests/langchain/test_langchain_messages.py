@@ -1,4 +1,4 @@
-"""LangChain's messages as OpenAI's: roles, calls, thoughts, and content blocks of three dialects."""
+"""LangChain's messages as OpenAI's: roles, calls, thoughts, content blocks of three dialects."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def parts(*blocks: Any) -> Any:
             {"role": "developer", "content": "be"},
         ),
         (AIMessage("yes"), {"role": "assistant", "content": "yes"}),
-        (ChatMessage("hm", role="critic"), {"role": "critic", "content": "hm"}),
+        (ChatMessage(content="hm", role="critic"), {"role": "critic", "content": "hm"}),
         (
-            FunctionMessage("5", name="add"),
+            FunctionMessage(content="5", name="add"),
             {"role": "function", "content": "5", "name": "add"},
         ),
         (
@@ -172,7 +172,10 @@ def test_documents_have_names() -> None:
     [
         {"type": "text-plain", "text": "words", "mime_type": "text/plain"},
         {"type": "text-plain", "base64": "d29yZHM=", "mime_type": "text/plain"},
-        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "words"}},
+        {
+            "type": "document",
+            "source": {"type": "text", "media_type": "text/plain", "data": "words"},
+        },
         {"type": "file", "base64": "d29yZHM=", "mime_type": "text/markdown"},
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import pytest
@@ -120,7 +121,12 @@ def test_all_ways_to_write_a_tool(llm: ChatLlamaCpp, form: Any, strict: bool | N
 
 def test_pieces_of_a_call_name_it_once(llm: ChatLlamaCpp) -> None:
     chunks = list(llm.bind_tools([magic_function], tool_choice="any").stream(MAGIC_QUESTION))
-    pieces = [piece for chunk in chunks for piece in chunk.tool_call_chunks]
+    pieces = [
+        piece
+        for chunk in chunks
+        if isinstance(chunk, AIMessageChunk)
+        for piece in chunk.tool_call_chunks
+    ]
     assert [piece["name"] for piece in pieces if piece["name"]] == ["magic_function"]
     assert len([piece["id"] for piece in pieces if piece["id"]]) == 1
     assert {piece["index"] for piece in pieces} == {0}
@@ -194,8 +200,9 @@ def test_the_loop_of_an_agent(llm: ChatLlamaCpp, stream: bool) -> None:
     assert "sunny" in ask([question, call, result]).content
 
 
-def _sum(chunks: list[AIMessageChunk]) -> AIMessageChunk:
-    full = chunks[0]
+def _sum(chunks: Sequence[AIMessage]) -> AIMessageChunk:
+    full: Any = chunks[0]
     for chunk in chunks[1:]:
         full = full + chunk
+    assert isinstance(full, AIMessageChunk)
     return full
