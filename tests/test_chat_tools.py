@@ -193,3 +193,17 @@ def test_thoughts_come_apart_from_text_and_are_counted() -> None:
         assert 0 < details["reasoning_tokens"] < done["usage"]["completion_tokens"]
         silent = llm.apply_chat_template(JOKE, enable_thinking=False)
         assert silent.endswith("</think>\n\n")
+
+
+def test_keywords_that_cannot_be_enforced_are_let_go_unless_a_tool_is_strict(llm: Llama) -> None:
+    labels = {"type": "object", "propertyNames": {"minLength": 3}, "additionalProperties": {}}
+    schema = {
+        "type": "object",
+        "properties": {"location": {"type": "string"}, "labels": labels},
+        "required": ["location"],
+    }
+    tool: dict[str, Any] = {"name": "get_weather", "parameters": schema}
+    choice = _ask(llm, WEATHER, tools=[tool], tool_choice="required")
+    assert _calls(choice)[0][1]["location"] == "Paris"
+    with pytest.raises(GrammarError, match="propertyNames"):
+        _ask(llm, WEATHER, tools=[{**tool, "strict": True}])

@@ -10,7 +10,7 @@ from chat_samples import OWN, TOOLS, read, tool
 from llguidance import LLMatcher, LLTokenizer, TokenizerWrapper
 
 from llamaherd import ChatTemplateError, GrammarError, UnsupportedError
-from llamaherd.chat import JsonFormat
+from llamaherd.chat import JsonFormat, normalised
 from llamaherd.chat.format import ChatFormat
 
 HI = [{"role": "user", "content": "hi"}]
@@ -200,9 +200,12 @@ def test_control_tokens_that_the_parser_must_see_are_known() -> None:
     assert chat.markers(chat.render(HI)) == {"<call>", "</call>", "<think>", "</think>"}
 
 
-def test_what_a_raw_string_cannot_be_held_to_is_an_error() -> None:
+def test_what_a_raw_string_cannot_be_held_to_is_an_error_where_a_tool_is_strict() -> None:
     chat = _chat(OWN["tagged"])
     tools = [tool("get", {"when": {"type": "string", "format": "date"}})]
+    assert chat.grammar(chat.render(HI, tools=tools), tools), "and let go where it is not"
+    tools[0]["function"]["strict"] = True
+    tools = normalised(tools)
     with pytest.raises(GrammarError, match=r"'get' has format cannot be enforced"):
         chat.grammar(chat.render(HI, tools=tools), tools)
 

@@ -166,7 +166,7 @@ class ChatFormat:
         if on is None:
             return found
         named = {name: _SWITCHED[name][on] for name in switches if name in _SWITCHED}
-        if not named and on != ("thinking" in self.capabilities):
+        if not named and not (on and "thinking" in self.capabilities):
             raise UnsupportedError("the model's chat template has no switch for thinking")
         return {**named, **found}
 

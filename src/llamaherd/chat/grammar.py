@@ -9,7 +9,7 @@ from typing import Any
 
 from llamaherd.chat.grammar_values import Values
 from llamaherd.chat.lark import Lark
-from llamaherd.chat.schemas import closed
+from llamaherd.chat.schemas import Strict, closed
 from llamaherd.chat.syntax import (
     ARGUMENTS,
     ID,
@@ -178,10 +178,11 @@ class _Grammar:
         return self.lark.rule(" ".join(found))
 
     def _arguments(self, calls: ToolSyntax, function: Mapping[str, Any]) -> str:
-        schema = closed(function.get("parameters") or {"type": "object", "properties": {}})
+        given = function.get("parameters") or {"type": "object", "properties": {}}
+        schema, lenient = closed(given), not isinstance(given, Strict)
         if calls.parameters is None:
-            return self.lark.json_of(schema, calls.json)
-        values = Values(self.lark, calls.parameters, schema, function["name"])
+            return self.lark.json_of(schema, calls.json, lenient=lenient)
+        values = Values(self.lark, calls.parameters, schema, function["name"], lenient=lenient)
         return values.members(schema, calls.empty)
 
 

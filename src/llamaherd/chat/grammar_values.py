@@ -27,10 +27,14 @@ class Values:
     Args:
         root: the tool's schema, for ``$ref``.
         tool: its name, for messages.
+        lenient: let keywords go that cannot be enforced.
     """
 
-    def __init__(self, lark: Lark, parameters: Parameters, root: Schema, tool: str) -> None:
+    def __init__(
+        self, lark: Lark, parameters: Parameters, root: Schema, tool: str, *, lenient: bool = False
+    ) -> None:
         self.lark, self.parameters, self.root, self.tool = lark, parameters, root, tool
+        self.lenient = lenient
 
     def members(self, schema: Schema, empty: str = "") -> str:
         """All parameters, in the schema's order, the optional ones optional."""
@@ -82,8 +86,7 @@ class Values:
         if fixed:
             return f"{self.lark.choice(*map(self.lark.literal, fixed))} {self.lark.literal(after)}"
         schema = schema if isinstance(schema, Mapping) else {}
-        if bad := _NOT_IN_TEXT & set(schema):
-            raise self._refusal(min(bad))
+        schema = self._enforceable(schema, _NOT_IN_TEXT)
         return self.lark.until(after, self._text_pattern(schema))
 
     def _text_pattern(self, schema: Schema) -> str:
@@ -124,16 +127,14 @@ class Values:
         return '("None" | "null")' if codec is not Codec.PYTHON else '"None"'
 
     def _string(self, codec: Codec, schema: Schema) -> str:
-        if bad := _NOT_IN_LITERALS & set(schema):
-            raise self._refusal(min(bad))
+        self._enforceable(schema, _NOT_IN_LITERALS)
         if codec is Codec.QUOTED:
             quote = self.parameters.quote
             return f"{self.lark.literal(quote)} {self.lark.until(quote)}"
         return self.lark.rule(_PYTHON_STRING)
 
     def _array(self, codec: Codec, schema: Schema) -> str:
-        if bad := _NOT_IN_LITERALS & set(schema):
-            raise self._refusal(min(bad))
+        schema = self._enforceable(schema, _NOT_IN_LITERALS)
         if codec is Codec.NESTED:
             return f"({self.parameter('item', schema.get('items', True))})*"
         item = self._any(codec, schema.get("items", self._unsaid(codec)))
@@ -141,8 +142,7 @@ class Values:
         return self.lark.rule(f'"[" ({item} ({comma} {item})*)? "]"')
 
     def _object(self, codec: Codec, schema: Schema) -> str:
-        if bad := _NOT_IN_LITERALS & set(schema):
-            raise self._refusal(min(bad))
+        schema = self._enforceable(schema, _NOT_IN_LITERALS)
         if codec is Codec.NESTED:
             return self.members(schema)
         comma, colon = ('", "', '": "') if codec is Codec.PYTHON else ('","', '":"')
@@ -207,8 +207,21 @@ class Values:
         if isinstance(found.get("enum"), list):
             found["enum"] = [v for v in found["enum"] if json_type(v) == kind]
         definitions = {k: self.root[k] for k in _DEFINITIONS if k in self.root}
-        options = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+        options: dict[str, Any] = {
+            "whitespace_flexible": False,
+            "item_separator": ", ",
+            "key_separator": ": ",
+        }
+        if self.lenient:
+            options["lenient"] = True
         return {**definitions, **found, "x-guidance": options}
+
+    def _enforceable(self, schema: Schema, unenforceable: frozenset[str]) -> Schema:
+        """The schema without keywords that it may have and this syntax cannot enforce."""
+        bad = unenforceable & set(schema)
+        if bad and not self.lenient:
+            raise self._refusal(min(bad))
+        return {key: value for key, value in schema.items() if key not in bad}
 
     def _refusal(self, what: str) -> GrammarError:
         return GrammarError(

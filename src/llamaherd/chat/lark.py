@@ -83,10 +83,21 @@ class Lark:
         """A JSON value."""
         return self.rule(f"%json {json.dumps(schema, ensure_ascii=False)}")
 
-    def json_of(self, schema: Mapping[str, Any] | bool, style: JsonStyle = COMPACT) -> str:
-        """A JSON value with no more white space than the style has."""
+    def json_of(
+        self,
+        schema: Mapping[str, Any] | bool,
+        style: JsonStyle = COMPACT,
+        *,
+        lenient: bool = False,
+    ) -> str:
+        """A JSON value with no more white space than the style has.
+
+        Args:
+            lenient: let keywords go that llguidance cannot enforce.
+        """
         whole = schema if isinstance(schema, Mapping) else {"anyOf": [schema]}
-        return self.json({**whole, "x-guidance": json_options(style)})
+        options = {**json_options(style), **({"lenient": True} if lenient else {})}
+        return self.json({**whole, "x-guidance": options})
 
     def nested(self, grammar: str) -> str:
         """What a grammar of its own accepts."""

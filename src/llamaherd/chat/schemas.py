@@ -10,6 +10,14 @@ _NAMED = ("properties", "$defs", "definitions")
 _LISTED = ("anyOf", "oneOf", "prefixItems")  # closed parts of allOf would exclude each other
 
 
+class Strict(dict[str, Any]):
+    """A schema to be enforced whole.
+
+    Of a tool's schema that is not meant so, keywords that cannot be enforced are let go: coding
+    agents and MCP servers send dozens of tools, with whatever their libraries write into schemas.
+    """
+
+
 def closed(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """An object's schema without properties that it does not name, unless it asks for them."""
     if "properties" not in schema or _SAYS & set(schema):

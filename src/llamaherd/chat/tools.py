@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union
 
-from llamaherd.chat.schemas import closed_throughout
+from llamaherd.chat.schemas import Strict, closed_throughout
 from llamaherd.errors import OptionError
 
 Definition = dict[str, Any]
@@ -65,7 +65,7 @@ def _checked(place: str, tool: Mapping[str, Any]) -> Definition:
         raise OptionError(f"{place}.function.strict", strict, "a boolean")
     if strict:
         function = found["function"]
-        function["parameters"] = closed_throughout(function["parameters"])
+        function["parameters"] = Strict(closed_throughout(function["parameters"]))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,11 +15,15 @@ from llguidance import LLMatcher, LLParserLimits, LLTokenizer, TokenizerWrapper,
 from llamaherd.errors import GrammarError
 from llamaherd.model import Vocab
 
+logger = logging.getLogger("llamaherd")
+
 COMPACT_JSON = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 MOST_BYTES = 1 << 20
 """Of a grammar's or schema's text."""
 KEPT_GRAMMARS = 64
 """Compiled grammars that are kept for the next request with the same."""
+LENIENT = '"lenient": true'
+"""In a grammar: schemas in it may have keywords that are not enforced."""
 LIMITS = LLParserLimits(max_lexer_states=50_000)  # of 1 to 2 kB each; bounds time by its defaults
 
 Floats = npt.NDArray[np.float32]
@@ -132,8 +137,10 @@ class Constrainer:
         matcher.compute_bitmask()  # what no answer satisfies, or is too much to follow, shows here
         if matcher.is_error():
             raise GrammarError(f"the {kind} cannot be enforced: {_why(matcher)}")
-        if warnings := matcher.get_grammar_warnings():
-            raise GrammarError(f"the {kind} cannot be enforced: {'; '.join(warnings)}")
+        if warnings := "; ".join(matcher.get_grammar_warnings()):
+            if LENIENT not in source:
+                raise GrammarError(f"the {kind} cannot be enforced: {warnings}")
+            logger.info("a part of a tool's schema is not enforced: %s", warnings)
         return matcher
 
     @functools.cached_property
