@@ -22,8 +22,9 @@ import jinja2
 from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context, Macro
+from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import SandboxedEnvironment
+from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
 MAX_SECONDS = 3.0
@@ -47,13 +48,8 @@ class _Budget:
         self.steps, self.ends_at = MAX_STEPS, time.monotonic() + MAX_SECONDS
         self.next_look = self.steps
 
-    def spend(self, steps: int) -> None:
-        """Count; the clock is looked at every few steps."""
-        self.steps -= steps
-        if self.steps < self.next_look:
-            self.look()
-
     def look(self) -> None:
+        """Whether there is any left; the clock is looked at every few steps."""
         self.next_look = self.steps - _STEPS_BETWEEN_LOOKS
         if self.steps < 0:
             raise LimitError(f"it takes more than {MAX_STEPS} steps")
@@ -106,16 +102,31 @@ class BoundedEnvironment(SandboxedEnvironment):
 
     def spend(self, steps: int) -> None:
         """Count what the template does."""
-        self._local.budget.spend(steps)
+        budget = self._local.budget
+        budget.steps -= steps
+        if budget.steps < budget.next_look:
+            budget.look()
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
         return _Bound().visit(tree)  # type: ignore[no-any-return]
 
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """As Jinja2 has it, without an exception for every field of a message."""
+        if type(obj) is dict and attribute not in _DICT_ATTRIBUTES:
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        return super().getattr(obj, attribute)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """As Jinja2 has it; of these types only names with an underscore are internal."""
+        if type(obj) in _PLAIN_TYPES:
+            return not attr.startswith("_")
+        return super().is_safe_attribute(obj, attr, value)
+
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         self.spend(1)
-        if operator == "+" and isinstance(left, str) and isinstance(right, str):
-            return _measured(left + right)
+        if operator == "+" and isinstance(left, (str, int)) and isinstance(right, (str, int)):
+            return _measured(left + right)  # type: ignore[operator]
         _check_binop(operator, left, right)
         return _weighed(super().call_binop(context, operator, left, right))
 
@@ -165,6 +176,8 @@ class BoundedEnvironment(SandboxedEnvironment):
         return "".join(found)
 
 
+_DICT_ATTRIBUTES = frozenset(dir(dict))
+_PLAIN_TYPES = frozenset({str, list, dict, Namespace, LoopContext})
 _USELESS_FILTERS = ("pprint", "urlize", "wordwrap", "xmlattr", "random")
 
 
@@ -290,9 +303,11 @@ def _check_numbers(values: Iterable[Any]) -> None:
 
 
 def _check_filter(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    subject = next((a for a in args if not isinstance(a, (Context, jinja2.Environment))), None)
-    if name in _WIDTH_FILTERS:
+    if name in _WIDTH_FILTERS and (len(args) > 1 or kwargs):
         _check_numbers([*args[1:], *kwargs.values()])
+    if name in _WIDTH_FILTERS and name != "indent":
+        return
+    subject = next((a for a in args if not isinstance(a, (Context, jinja2.Environment))), None)
     if name == "format" and isinstance(subject, str):
         _check_format(subject)
     elif name == "replace":
