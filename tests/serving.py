@@ -78,7 +78,7 @@ def serving(*models: ModelSettings, **params: Any) -> Iterator[Running]:
         assert not thread.is_alive(), "the server does not stop"
 
 
-def wait_until(true: Callable[[], bool], *, seconds: float = 60) -> None:
+def wait_until(true: Callable[[], bool], *, seconds: float = 30) -> None:
     """Come back once something holds; fail if it never does."""
     end = time.monotonic() + seconds
     while not true():

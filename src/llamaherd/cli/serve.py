@@ -77,15 +77,17 @@ def serve(
     """
     if not models and config is None:
         raise MisuseError("nothing to serve: name a model (`llamaherd serve demo`) or a --config")
-    settings = read_settings(
-        config, models=models or (), model_options=gather({}, assignments or ()), **flags
+    given = gather({}, assignments or ())
+    reread = functools.partial(
+        read_settings, config, models=models or (), model_options=given, **flags
     )
+    settings = reread()
     try:
         from llamaherd.server.run import Server
     except ImportError as error:
         raise MisuseError(MISSING.format(error)) from None
     _log_to_stderr()
-    Server(settings).run()
+    Server(settings, config=config, reread=reread).run()
 
 
 def _log_to_stderr() -> None:

@@ -17,6 +17,7 @@ from llamaherd.errors import LlamaHerdError
 from llamaherd.server.access_log import Record
 from llamaherd.server.errors import Refused, failure_of
 from llamaherd.server.gate import Gate
+from llamaherd.server.keys import Keys
 from llamaherd.server.metrics import Metrics
 from llamaherd.server.routes import anthropic, llama_server, ollama, openai, responses
 from llamaherd.server.routes.family import renderer_for
@@ -62,9 +63,14 @@ def create_app(
         app.include_router(family.router)
     for kind in (Exception, LlamaHerdError, Refused, HTTPException, ClientGone):
         app.add_exception_handler(kind, _respond)
+    keys = Keys(settings.server)
     metrics = app.state.metrics = Metrics()
     app.add_middleware(
-        Gate, params=settings.server, families=FAMILIES, on_end=functools.partial(_note, metrics)
+        Gate,
+        params=settings.server,
+        keys=keys,
+        families=FAMILIES,
+        on_end=functools.partial(_note, metrics),
     )
     if settings.server.cors_origins:
         app.add_middleware(

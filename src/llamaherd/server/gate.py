@@ -33,11 +33,12 @@ class Gate:
         app: ASGIApp,
         *,
         params: ServerParams,
+        keys: Keys,
         families: Sequence[Family],
         on_end: Callable[[Record, Scope], None],
     ) -> None:
         self._app, self._params, self._families, self._on_end = app, params, families, on_end
-        self._keys = Keys(params)
+        self._keys = keys
         self._running: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -49,6 +49,9 @@ class Models:
         default: name of the one that answers for unknown names; None: nobody does.
         memory_bytes: for all together; None: any.
         loader: makes the loaded object, on a thread.
+
+    Attributes:
+        retired: models that are no longer in the configuration, until their requests have ended.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class Models:
     ) -> None:
         self._memory_bytes, self._loader, self._default = memory_bytes, loader, default
         self._residents = [Resident(each) for each in settings]
-        self._retired: list[Resident] = []
+        self.retired: list[Resident] = []
         self._turn = asyncio.Lock()  # one model is loaded at a time, so that memory adds up
         self._given_back = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,12 +101,11 @@ class Models:
             Refused: there is none of that name.
             LlamaHerdError: it cannot be loaded; the next request tries again.
         """
-        while True:
-            resident = self.find(name)
-            if resident.llm is not None and not resident.leaving:
-                break
-            await asyncio.shield(self._start_loading(resident))
-        resident.running += 1
+        resident = self.find(name)
+        if resident.llm is not None and not resident.leaving:
+            resident.running += 1
+        else:
+            await self._loaded(resident)
         resident.last_used = time.monotonic()
         return Lease(self, resident)
 
@@ -126,10 +128,10 @@ class Models:
     def configure(self, settings: Sequence[ModelSettings], default: str | None) -> None:
         """Take over a new configuration; what it no longer has is unloaded after its requests."""
         kept = {each.settings.name: each for each in self._residents if each.settings in settings}
-        self._retired += [each for each in self._residents if each.name not in kept]
+        self.retired += [each for each in self._residents if each not in kept.values()]
         self._residents = [kept.get(each.name) or Resident(each) for each in settings]
         self._default = default
-        for resident in self._retired:
+        for resident in self.retired:
             self._keep(asyncio.ensure_future(self._retire(resident)))
         self._keep(asyncio.ensure_future(self._preload_or_log()))
 
@@ -137,35 +139,67 @@ class Models:
         """Unload everything; running requests end with an error."""
         for task in list(self._tasks):
             task.cancel()
-        for resident in [*self._residents, *self._retired]:
+        for resident in [*self._residents, *self.retired]:
             llm, resident.llm = resident.llm, None
             if llm is not None:
                 await asyncio.to_thread(llm.close)
 
     # -- memory -------------------------------------------------------------------------------
 
-    def _start_loading(self, resident: Resident) -> asyncio.Task[None]:
+    async def _loaded(self, resident: Resident) -> None:
+        """Wait until it is in memory and this request is counted among those that use it."""
+        grant: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        resident.waiting.append(grant)
         if resident.loading is None:
             resident.loading = asyncio.ensure_future(self._load(resident))
             self._keep(resident.loading)
-        return resident.loading
+        try:
+            await grant
+        except BaseException:
+            if grant.done() and not grant.cancelled() and grant.exception() is None:
+                self.give_back(resident)  # the client left in the moment of the grant
+            raise
 
     async def _load(self, resident: Resident) -> None:
+        """Load a model for those who wait for it.
+
+        They count as its users from the moment it is there: else the next in turn could unload it
+        before any of them has run.
+        """
+        error: BaseException | None = None
         try:
             async with self._turn:
-                await self._make_room(resident)
-                begin = time.monotonic()
-                logger.info("loading %s", resident.name)
-                resident.llm = await asyncio.to_thread(self._loader, resident.settings)
-                resident.measure()
-                logger.info("loaded %s in %.1f s", resident.name, time.monotonic() - begin)
+                await self._load_in_turn(resident)
+        except BaseException as caught:
+            error = caught
+            if not isinstance(caught, Exception):
+                raise
         finally:
             resident.loading = None
+            for grant in resident.waiting:
+                if grant.done():
+                    continue
+                if error is None:
+                    resident.running += 1
+                    grant.set_result(None)
+                else:
+                    grant.set_exception(error)
+            resident.waiting.clear()
+
+    async def _load_in_turn(self, resident: Resident) -> None:
+        if resident not in self._residents and resident not in self.retired:
+            raise Refused(404, f"{resident.name} was taken out of the configuration", param="model")
+        await self._make_room(resident)
+        begin = time.monotonic()
+        logger.info("loading %s", resident.name)
+        resident.llm = await asyncio.to_thread(self._loader, resident.settings)
+        resident.measure()
+        logger.info("loaded %s in %.1f s", resident.name, time.monotonic() - begin)
 
     async def _make_room(self, wanted: Resident) -> None:
         """Unload what was used longest ago until ``wanted`` fits; requests finish first."""
         while self._memory_bytes is not None:
-            residents = [*self._residents, *self._retired]
+            residents = [*self._residents, *self.retired]
             held = [each for each in residents if each.llm is not None]
             if not held or sum(r.n_bytes for r in held) + wanted.n_bytes <= self._memory_bytes:
                 return
@@ -174,9 +208,9 @@ class Models:
 
     async def _retire(self, resident: Resident) -> None:
         async with self._turn:
-            if resident in self._retired:
+            if resident in self.retired:
                 await self._unload(resident)
-                self._retired.remove(resident)
+                self.retired.remove(resident)
 
     async def _unload(self, resident: Resident) -> None:
         """Close a model once its requests have ended; new ones wait for it to be loaded again.

@@ -24,6 +24,7 @@ class Resident:
     Attributes:
         llm: the loaded model.
         loading: the task that loads it.
+        waiting: requests that wait for it, each to be told.
         leaving: whether it is to be unloaded once its requests have ended.
         running: requests that use it.
         last_used: of the monotonic clock.
@@ -36,6 +37,7 @@ class Resident:
         self.settings = settings
         self.llm: Llama | None = None
         self.loading: asyncio.Task[None] | None = None
+        self.waiting: list[asyncio.Future[None]] = []
         self.leaving = False
         self.running = 0
         self.last_used = time.monotonic()

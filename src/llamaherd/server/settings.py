@@ -29,10 +29,8 @@ else:
     import tomli as tomllib
 
 ENVIRONMENT = "LLAMAHERD_"
-LLAMA_OPTIONS = (
-    "lora_path", "lora_scale", "draft_model", "prompt_cache", "chat_template",
-    "chat_template_kwargs",
-)  # fmt: skip
+PATH_OPTIONS = ("lora_path", "draft_model", "prompt_cache", "mmproj")
+LLAMA_OPTIONS = (*PATH_OPTIONS, "lora_scale", "chat_template", "chat_template_kwargs")
 """Options of ``Llama`` itself that a model's table may set."""
 
 
@@ -220,11 +218,15 @@ def _model(name: str, table: Any, path: str | os.PathLike[str] | None) -> ModelS
     _no_others(f"models.{name}.", table, [f.name for f in fields(ModelSettings)])
     made = ModelSettings(name=name, **{**table, "file": _relative(table.get("file"), path)})
     adapters = {key: _relative(file, path) for key, file in made.adapters.items()}
-    return replace(made, adapters=adapters)
+    options = {
+        key: _relative(value, path) if key in PATH_OPTIONS else value
+        for key, value in made.options.items()
+    }
+    return replace(made, adapters=adapters, options=options)
 
 
 def _relative(file: Any, path: str | os.PathLike[str] | None) -> Any:
-    if not isinstance(file, str) or file in ("", "demo") or path is None:
+    if not isinstance(file, str) or file in ("", "demo", "prompt_lookup") or path is None:
         return file or ""
     return str(Path(path).expanduser().parent / Path(file).expanduser())
 
