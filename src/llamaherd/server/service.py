@@ -292,7 +292,9 @@ def reply(body: Any, headers: Mapping[str, str] | None = None, status: int = 200
 def ignored_header(ignored: Sequence[str]) -> dict[str, str]:
     """The header that names fields which nobody read."""
     # they come from strangers, and may be empty or full of spaces
-    names = [quote(name[:64], safe="[].", errors="replace") or "%" for name in ignored[:32]]
+    names = [
+        quote(name[:64].strip(), safe="[]. ", errors="replace") or "%" for name in ignored[:32]
+    ]
     return {"x-ignored-fields": ", ".join(names)} if names else {}
 
 
