@@ -5,7 +5,7 @@ Fields and items: OpenAI's API reference, and the types of its Python client.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from llamaherd.errors import OptionError
@@ -199,9 +199,10 @@ def _add(conversation: Conversation, place: str, item: JSON) -> bool:
     if kind == "message":
         _message(conversation, place, item)
     elif kind == "reasoning":
-        texts = [part.get("text") for part in item.get("content") or item.get("summary") or ()]
-        if texts:
-            conversation.think("\n\n".join(as_text(f"{place}.content", text) for text in texts))
+        name = "content" if item.get("content") else "summary"
+        texts = _parts(f"{place}.{name}", item.get(name) or [])
+        if thoughts := "\n\n".join(part.get("text", "") for part in texts):
+            conversation.think(thoughts)
     elif kind == "function_call":
         call_id = as_text(f"{place}.call_id", item.get("call_id"))
         name = as_text(f"{place}.name", item.get("name"))
@@ -230,7 +231,7 @@ def _message(conversation: Conversation, place: str, item: JSON) -> None:
         raise OptionError(f"{place}.role", role, expected)
 
 
-_TEXTS: Sequence[str] = ("input_text", "output_text", "text", "summary_text", "refusal")
+_TEXTS = ("input_text", "output_text", "text", "reasoning_text", "summary_text", "refusal")
 
 
 def _parts(place: str, content: Any) -> Iterator[JSON]:
