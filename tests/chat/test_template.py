@@ -33,6 +33,17 @@ def test_text_parts_become_one_string() -> None:
     ).render(HI)
 
 
+def test_a_template_that_reads_only_parts_gets_parts() -> None:
+    """SmolVLM's way: it goes through a content's parts, and finds none in a text."""
+    source = (
+        "{% for m in messages %}{{ m.role }}:{% for part in m.content %}"
+        "{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %};{% endfor %}"
+    )
+    assert (
+        _template(source).render([{"role": "system", "content": "sy"}, *HI]) == "system:sy;user:hi;"
+    )
+
+
 def test_templates_find_the_helpers_that_they_expect() -> None:
     source = (
         "{{ bos_token }}{{ {'a': '<é>'} | tojson }}{% for i in [1, 2] %}{% break %}{% endfor %}"

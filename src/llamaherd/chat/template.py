@@ -9,6 +9,7 @@ those names: Hugging Face transformers' documentation on chat templating.
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,8 @@ from jinja2 import meta
 from llamaherd.chat.messages import Message, checked
 from llamaherd.chat.sandbox import MAX_SOURCE_CHARS, BoundedEnvironment
 from llamaherd.errors import ChatTemplateError
+
+_PROBE = "qzparts"
 
 
 class ChatTemplate:
@@ -103,6 +106,31 @@ class ChatTemplate:
         names = {"messages", "tools", "add_generation_prompt", *self._tokens, "self"}
         if reserved := names & set(variables):
             raise ChatTemplateError(f"a template variable may not be called {min(reserved)!r}")
+        if self._wants_parts:
+            messages = [_in_parts(message) for message in messages]
+        return self._rendered(messages, tools, add_generation_prompt, variables)
+
+    @functools.cached_property
+    def _wants_parts(self) -> bool:
+        """Whether it writes a text only if that comes as a list of parts, as SmolVLM's does."""
+        message = {"role": "user", "content": _PROBE}
+        try:
+            if _PROBE in self._rendered([message], None, True, {}):
+                return False
+        except ChatTemplateError:
+            pass
+        try:
+            return _PROBE in self._rendered([_in_parts(message)], None, True, {})
+        except ChatTemplateError:
+            return False
+
+    def _rendered(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Mapping[str, Any]] | None,
+        add_generation_prompt: bool,
+        variables: Mapping[str, Any],
+    ) -> str:
         try:
             with self._environment.bounded():
                 return self._template.render(
@@ -168,6 +196,14 @@ def _copy(value: Any) -> Any:
     if isinstance(value, list):
         return [_copy(item) for item in value]
     return value
+
+
+def _in_parts(message: Message) -> Message:
+    """The same with its text as a list of one part."""
+    content = message.get("content")
+    if not isinstance(content, str):
+        return message
+    return {**message, "content": [{"type": "text", "text": content}]}
 
 
 def _reason(error: BaseException) -> str:
