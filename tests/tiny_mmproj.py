@@ -31,7 +31,8 @@ SOUND_TOKENS = 25
 
 VISION = {"mlp": IMAGE_TOKENS, "gemma3": WHOLE_IMAGE_TOKENS}
 """Kinds of projector for pictures, and tokens of a picture: llava's, whose places are read like
-text, and gemma3's, whose places see each other."""
+text, and gemma3's, whose places see each other. Beside them, ``qwen2vl_merger`` gives places two
+dimensions: a picture of 56 x 28 pixels has 4 x 2; it goes with ``tiny_qwen2vl.py``."""
 
 
 def tiny_mmproj(
@@ -116,7 +117,8 @@ def _ones(name: str, n: int) -> Tensor:
 def _layers(random: np.random.Generator, prefix: str) -> list[Tensor]:
     def layer(at: int) -> list[Tensor]:
         blk = f"{prefix}.blk.{at}"
-        biased = ("attn_q", "attn_v", "attn_out")
+        biased = ["attn_q", "attn_v", "attn_out"]
+        biased += ["attn_k"] if prefix == "v" else []  # whisper's keys have none
         return [
             *(_ones(f"{blk}.{name}.weight", WIDTH) for name in ("ln1", "ln2")),
             *(_weights(random, f"{blk}.{name}.bias", WIDTH) for name in ("ln1", "ln2", *biased)),
@@ -132,6 +134,8 @@ def _layers(random: np.random.Generator, prefix: str) -> list[Tensor]:
 
 
 def _vision_tensors(random: np.random.Generator, n_embd: int, projector: str) -> list[Tensor]:
+    if projector == "qwen2vl_merger":
+        return _grid_tensors(random, n_embd)
     start = [
         _weights(random, "v.patch_embd.weight", PATCH_SIZE, PATCH_SIZE, 3, WIDTH),
         _weights(random, "v.position_embd.weight", WIDTH, IMAGE_TOKENS),
@@ -148,6 +152,22 @@ def _vision_tensors(random: np.random.Generator, n_embd: int, projector: str) ->
         _weights(random, "mm.0.weight", WIDTH, n_embd),
         _weights(random, "mm.0.bias", n_embd),
         _weights(random, "mm.2.weight", n_embd, n_embd, scale=0.1),
+        _weights(random, "mm.2.bias", n_embd),
+    ]
+
+
+def _grid_tensors(random: np.random.Generator, n_embd: int) -> list[Tensor]:
+    """Two convolutions, for two frames of a film; four patches become one place."""
+    patch, merged = (PATCH_SIZE, PATCH_SIZE, 3, WIDTH), 4 * WIDTH
+    return [
+        _weights(random, "v.patch_embd.weight", *patch),
+        _weights(random, "v.patch_embd.weight.1", *patch),
+        *_layers(random, "v"),
+        _ones("v.post_ln.weight", WIDTH),
+        _weights(random, "v.post_ln.bias", WIDTH),
+        _weights(random, "mm.0.weight", merged, merged, scale=0.1),
+        _weights(random, "mm.0.bias", merged),
+        _weights(random, "mm.2.weight", merged, n_embd, scale=0.1),
         _weights(random, "mm.2.bias", n_embd),
     ]
 

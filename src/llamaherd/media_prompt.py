@@ -73,7 +73,7 @@ class MediaPrompt:
             place = list(self._parts.values())[-1].place
             raise MediaError(place, "nothing follows it in the prompt", "Put text behind it")
         return [
-            Span(at, piece.embeddings, piece.whole)
+            Span(at, piece.embeddings, piece.whole, piece.grid, piece.n_grid_positions)
             for at, token in enumerate(tokens)
             if (piece := begins.get(token)) is not None and piece.embeddings is not None
         ]

@@ -15,6 +15,7 @@ from llamaherd.engine.request import AdapterKey, Request, Span
 from llamaherd.engine.scheduler import OUTPUT_ROWS, Scheduler
 from llamaherd.engine.sequences import Sequences
 from llamaherd.engine.snapshots import Snapshot, Snapshots
+from llamaherd.places import ids_of, whole_beginning
 
 _arrivals = itertools.count()
 
@@ -29,9 +30,31 @@ def _with_picture(
     before: list[int], content: int, after: list[int], *, whole: bool = False, **options: Any
 ) -> Request:
     """A picture of four places between tokens; its ids stand for its content."""
-    places = [-(10 * content + at + 1) for at in range(4)]
     span = Span(len(before), np.zeros((4, 1), dtype=np.float32), whole)
-    return _request([*before, *places, *after], spans=(span,), **options)
+    return _request([*before, *ids_of(content, 4), *after], spans=(span,), **options)
+
+
+GRID = ids_of(9, 4, 2)
+
+
+def _with_grid(before: list[int], after: list[int], **options: Any) -> Request:
+    """A picture of two by two places, which takes two positions."""
+    grid = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 1, 0, 1], [0, 0, 0, 0]], dtype=np.int32)
+    span = Span(len(before), np.zeros((4, 1), dtype=np.float32), False, grid, 2)
+    return _request([*before, *GRID, *after], spans=(span,), **options)
+
+
+def _positions(tokens: Sequence[int]) -> list[int]:
+    """Of each place, as memory has it: those of a grid share a moment."""
+    found: list[int] = []
+    position = 0
+    for token in tokens:
+        found.append(position)
+        if token not in GRID:
+            position += 1
+        elif token == GRID[-1]:
+            position += 2
+    return found
 
 
 def _scheduler(
@@ -131,6 +154,27 @@ def test_a_picture_whose_places_see_each_other_is_read_at_once() -> None:
     scheduler.add(request)
     plans = [_step(scheduler) for _ in range(3)]
     assert [(p.slices[0].start, p.slices[0].stop) for p in plans] == [(0, 2), (2, 6), (6, 7)]
+
+
+def test_text_goes_on_behind_a_grid_by_its_width() -> None:
+    scheduler = _scheduler(n_batch=3)
+    request = _with_grid([1, 2], [3, 4])
+    scheduler.add(request)
+    plans = [_step(scheduler) for _ in range(3)]
+    read = [(p.slices[0].start, p.slices[0].stop, p.slices[0].position) for p in plans]
+    assert read == [(0, 2, 0), (2, 6, 2), (6, 8, 4)]
+
+
+def test_a_grid_is_shared_whole_or_not_at_all() -> None:
+    scheduler = _scheduler(n_seq=3)
+    changes = []
+    for prompt in (_with_grid([1, 2], [3, 4]), _with_grid([1, 2], [3, 5]), _request([1, 2, 7])):
+        scheduler.add(prompt)
+        while prompt.n_pending:
+            changes += [c for c in _step(scheduler).memory if isinstance(c, Share)]
+        scheduler.finish(prompt)
+    assert changes == [Share(0, 1, 5), Share(0, 2, 2)]
+    assert scheduler.sequences.cut(1, 6) == [Cut(1, 4)]
 
 
 def test_the_same_picture_is_reused_and_another_one_is_not() -> None:
@@ -350,13 +394,16 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.alive: list[Request] = []
 
     def held(self, seq_id: int) -> list[int]:
-        mine = sorted((at, token) for at, token, holders in self.cells if seq_id in holders)
-        assert [at for at, _ in mine] == list(range(len(mine))), "positions without a gap"
-        return [token for _, token in mine]
+        mine = [(at, token) for at, token, holders in self.cells if seq_id in holders]
+        mine.sort(key=lambda cell: (cell[0], -cell[1]))  # the ids of a grid count down
+        tokens = [token for _, token in mine]
+        assert [at for at, _ in mine] == _positions(tokens), "positions without a gap"
+        return tokens
 
     def read(self, seq_id: int, more: Sequence[int]) -> None:
-        start = len(self.held(seq_id))
-        self.cells += [(start + at, token, {seq_id}) for at, token in enumerate(more)]
+        tokens = [*self.held(seq_id), *more]
+        new = list(zip(_positions(tokens), tokens, strict=True))[-len(more) :]
+        self.cells += [(at, token, {seq_id}) for at, token in new]
         assert len(self.cells) <= self.n_cells, "more cells than there are"
 
     def change(self, change: Change) -> None:
@@ -366,9 +413,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         elif isinstance(change, Share):
             assert self.can_cut
             assert self.held(change.target) == []
-            assert len(self.held(change.source)) >= change.n_tokens
+            assert [*_positions(self.held(change.source)), 10**6][-1] >= change.n_kept
             for position, _, holders in self.cells:
-                if change.source in holders and position < change.n_tokens:
+                if change.source in holders and position < change.n_kept:
                     holders.add(change.target)
         else:
             assert self.can_cut or change.n_kept == 0, "memory that can only be dropped whole"
@@ -404,6 +451,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.alive.append(request)
         return request
 
+    @rule(target=requests, before=tokens, after=tokens, adapters=adapters)
+    def arrive_with_grid(self, before: list[int], after: list[int], **options: Any) -> Request:
+        request = _with_grid(before, after, **options)
+        self.scheduler.add(request)
+        self.alive.append(request)
+        return request
+
     @rule(
         drawn=st.integers(0, 2),
         limit=st.none() | st.integers(1, 5),
@@ -423,11 +477,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         for piece in plan.slices:
             at_once = {piece.request.span_at(at) for at in range(piece.start, piece.stop)}
             assert at_once == {piece.span}, "tokens and embeddings in one slice"
-            if piece.span is not None and piece.span.whole:
+            if piece.span is not None and piece.span.at_once:
                 assert piece.stop == piece.span.stop, "a picture was cut"
         assert len({piece.seq_id for piece in plan.slices}) == len(plan.slices)
         for piece in plan.slices:
-            assert len(self.held(piece.seq_id)) == piece.start
+            held = self.held(piece.seq_id)
+            assert len(held) == piece.start
+            assert _positions([*held, 0])[-1] == piece.position
             assert piece.request.adapters == plan.adapters
             self.read(piece.seq_id, piece.tokens)
         n_guessed = {piece.request: piece.n_guessed for piece in plan.slices if piece.catches_up}
@@ -458,8 +514,9 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(seq_id=st.integers(0, n_seq - 1), kept=st.integers(0, 3))
     def lose_memory(self, seq_id: int, kept: int) -> None:
-        kept = kept if self.can_cut else 0
-        self.cut(seq_id, kept)
+        held = self.held(seq_id)
+        kept = whole_beginning(held, min(kept, len(held))) if self.can_cut else 0
+        self.cut(seq_id, [*_positions(held), 10**6][kept])
         self.scheduler.forget(seq_id, kept)
 
     @invariant()

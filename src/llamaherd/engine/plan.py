@@ -11,7 +11,7 @@ from llamaherd.engine.snapshots import Snapshot
 
 @dataclass(frozen=True)
 class Cut:
-    """Drop what a sequence holds behind its first ``n_kept`` tokens."""
+    """Drop what a sequence holds from position ``n_kept`` on."""
 
     seq_id: int
     n_kept: int
@@ -19,11 +19,11 @@ class Cut:
 
 @dataclass(frozen=True)
 class Share:
-    """Let the empty sequence ``target`` hold the first ``n_tokens`` of ``source`` as well."""
+    """Let the empty sequence ``target`` hold ``source`` up to position ``n_kept`` as well."""
 
     source: int
     target: int
-    n_tokens: int
+    n_kept: int
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ Change = Cut | Share | Restore
 
 @dataclass(frozen=True)
 class Slice:
-    """Tokens of a request to be decoded in sequence ``seq_id``, from position ``start`` on.
+    """Tokens of a request to be decoded in sequence ``seq_id``, from place ``start`` on.
 
     Attributes:
         tokens: the next of ``request.tokens``, and behind the last of them what is proposed to
@@ -59,8 +59,13 @@ class Slice:
 
     @property
     def stop(self) -> int:
-        """The position behind the last token."""
+        """The place behind the last token."""
         return self.start + len(self.tokens)
+
+    @property
+    def position(self) -> int:
+        """The model's position of the first token."""
+        return self.request.position(self.start)
 
     @property
     def n_guessed(self) -> int:

@@ -24,17 +24,27 @@ class Span:
     Attributes:
         start: its first place in the prompt.
         embeddings: shape (n places, width of the model's input).
-        whole: every place sees all the others, so all of them are read in one call.
+        whole: every place sees all the others, so all of them are computed in one call.
+        grid: of a picture in two dimensions (M-RoPE), int32 of shape (4, n places): how far each
+            stands from the position of the first, in time, height, width and a fourth dimension.
+        n_grid_positions: by how much the text goes on behind a grid; None: there is none.
     """
 
     start: int
     embeddings: npt.NDArray[np.float32]
     whole: bool
+    grid: npt.NDArray[np.int32] | None = None
+    n_grid_positions: int | None = None
 
     @property
     def stop(self) -> int:
         """The place behind the last one."""
         return self.start + len(self.embeddings)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether memory holds all of it or nothing."""
+        return self.whole or self.grid is not None
 
 
 @dataclass(frozen=True)
@@ -250,6 +260,15 @@ class Request:
     def span_at(self, place: int) -> Span | None:
         """The span that holds a place; None: it holds a token."""
         return next((span for span in self.spans if span.start <= place < span.stop), None)
+
+    def position(self, place: int) -> int:
+        """The model's position of a place that is not inside a grid."""
+        lags = (
+            len(span.embeddings) - span.n_grid_positions
+            for span in self.spans
+            if span.n_grid_positions is not None and span.stop <= place
+        )
+        return place - sum(lags)
 
     def n_alike(self, place: int) -> int:
         """How many places from this one on are all tokens, or all of one span."""

@@ -24,6 +24,7 @@ from llamaherd.native.callbacks import AbortFlag
 from llamaherd.native.handles import AdapterHandle, Batch, EmbeddingBatch
 from llamaherd.native.library import keeping_the_lock
 from llamaherd.params import INT32_MAX, ContextParams
+from llamaherd.places import end_in_memory
 
 KEPT_SEQUENCES = 28
 """Sequences beside those of running requests: each can hold what a request left behind, and costs
@@ -71,6 +72,7 @@ class Runner:
         self.n_batch = int(c.llama_n_batch(pointer))
         self.n_ubatch = int(c.llama_n_ubatch(pointer))
         self._n_vocab = len(model.vocab)
+        self._n_per_position = 4 if model.has_two_dimensions else 1
         self._memory = c.llama_get_memory(pointer)
         self._has_encoder = bool(c.llama_model_has_encoder(model.handle.pointer))
         self._batch = Batch(self.n_batch)
@@ -134,7 +136,7 @@ class Runner:
         ends = []
         for piece in plan.slices:
             if piece.span is None:
-                batch.add(piece.tokens, piece.start, piece.seq_id, piece.outputs)
+                batch.add(piece.tokens, piece.position, piece.seq_id, piece.outputs)
             else:
                 self._run_span(piece.span, piece)
             ends.append(batch.n_tokens - 1)
@@ -143,16 +145,25 @@ class Runner:
         return ends
 
     def _run_span(self, span: Span, piece: Slice) -> None:
-        rows = span.embeddings[piece.start - span.start : piece.stop - span.start]
-        batch = EmbeddingBatch(rows, piece.start, piece.seq_id)
-        if not span.whole:
-            self._run_batch(batch.native)
-            return
-        c.llama_set_causal_attn(self._context.pointer, False)
+        at, upto = piece.start - span.start, piece.stop - span.start
+        rows, positions = span.embeddings[at:upto], self._positions(span, piece)
+        c.llama_set_causal_attn(self._context.pointer, not span.whole)
         try:
-            self._run_batch(batch.native)
+            for n in range(0, len(rows), self.n_batch):
+                part = slice(n, n + self.n_batch)
+                batch = EmbeddingBatch(rows[part], positions[:, part], piece.seq_id)
+                self._run_batch(batch.native)
         finally:
             c.llama_set_causal_attn(self._context.pointer, True)
+
+    def _positions(self, span: Span, piece: Slice) -> npt.NDArray[np.int32]:
+        """Of the places of a slice, shape (numbers a position has, places)."""
+        if span.grid is not None:
+            moving = np.array([[1], [1], [1], [0]], dtype=np.int32)  # the fourth is not used
+            moved: npt.NDArray[np.int32] = span.grid + moving * np.int32(piece.position)
+            return moved
+        along = np.arange(len(piece.tokens), dtype=np.int32) + np.int32(piece.position)
+        return np.tile(along, (self._n_per_position, 1))
 
     def _run_batch(self, native: c.llama_batch) -> None:
         logs.forget_recent()
@@ -165,18 +176,18 @@ class Runner:
 
     def _change(self, change: Change) -> None:
         if isinstance(change, Share):  # cells are marked for a second sequence; nothing is copied
-            n = change.n_tokens
+            n = change.n_kept
             c.llama_memory_seq_cp(self._memory, change.source, change.target, 0, n)
             return
         if isinstance(change, Cut):
             n_kept, n_wanted = self.cut(change.seq_id, change.n_kept), change.n_kept
         else:
-            n_kept, n_wanted = self._restore(change), len(change.snapshot.tokens)
+            n_kept, n_wanted = self._restore(change), end_in_memory(change.snapshot.tokens)
         if n_kept != n_wanted:
             raise DecodeError(MEMORY_BROKEN, f"{change} left {n_kept} tokens")
 
     def cut(self, seq_id: int, n_kept: int) -> int:
-        """Drop the memory of a sequence behind its first ``n_kept`` tokens.
+        """Drop the memory of a sequence from position ``n_kept`` on.
 
         Returns:
             How many are left: 0 where the memory can only be dropped whole.
@@ -187,7 +198,7 @@ class Runner:
         return 0
 
     def n_resident(self, seq_id: int) -> int:
-        """Tokens of a sequence in memory, counted by their last position."""
+        """The position behind a sequence's last one in memory."""
         return int(c.llama_memory_seq_pos_max(self._memory, seq_id)) + 1
 
     def state(self, seq_id: int) -> bytes:

@@ -277,7 +277,7 @@ class Scheduler:
 def _n_at_once(request: Request, n: int) -> int:
     """Up to ``n`` places: all tokens, or all of one span, and of a whole span every one left."""
     n_alike, span = request.n_alike(request.n_cached), request.span_at(request.n_cached)
-    return n_alike if span is not None and span.whole else min(n, n_alike)
+    return n_alike if span is not None and span.at_once else min(n, n_alike)
 
 
 def _n_tokens(slices: list[Slice]) -> int:

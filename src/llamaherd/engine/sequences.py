@@ -15,6 +15,7 @@ from llamaherd.engine.plan import Change, Cut, Restore, Share
 from llamaherd.engine.prefix_cache import Match, PrefixCache
 from llamaherd.engine.request import AdapterKey, Request
 from llamaherd.engine.snapshots import Snapshot, Snapshots
+from llamaherd.places import end_in_memory, n_positions, whole_beginning
 
 FREED_AT_A_TIME_TOKENS = 64
 """Evicting a few cells a step would take a native call a step."""
@@ -57,6 +58,7 @@ class Sequences:
     def __init__(self, n_seq: int, n_cells: int, *, can_cut: bool, snapshots: Snapshots) -> None:
         self.n_cells, self.can_cut, self.snapshots = n_cells, can_cut, snapshots
         self._cache = PrefixCache()
+        self._has_grids = False  # else a place is a position, and nothing need be counted
         self._users: dict[int, Request] = {}
         # Unused ones and what they were read with, those left longest ago first.
         self._left: OrderedDict[int, AdapterKey] = OrderedDict((s, ()) for s in range(n_seq))
@@ -87,6 +89,10 @@ class Sequences:
         """The tokens that a sequence holds."""
         return self._cache.tokens(seq_id)
 
+    def end(self, seq_id: int) -> int:
+        """The position behind the last one that memory tells of a sequence."""
+        return end_in_memory(self.tokens(seq_id)) if self._has_grids else self.length(seq_id)
+
     # -- a request comes and goes ----------------------------------------------------------------
 
     def place_for(self, request: Request) -> Place | None:
@@ -100,7 +106,9 @@ class Sequences:
         # The last token is always read, for its logits; the one before, where a state is saved.
         most = len(request.tokens) - (2 if request.keep_state else 1)
         match = self._cache.match(request.tokens, request.adapters)
-        place = self._from_sequence(match, most) if self.can_cut else self._whole(match, most)
+        place = (
+            self._from_sequence(request, match, most) if self.can_cut else self._whole(match, most)
+        )
         n_found = 0 if place is None else place.n_tokens
         snapshot = self.snapshots.longest(request.tokens, request.adapters, most)
         if snapshot is not None and len(snapshot.tokens) > n_found:
@@ -130,6 +138,7 @@ class Sequences:
             changes += self._fill(place, request)
         del self._left[seq_id]
         self._users[seq_id] = request
+        self._has_grids |= any(span.grid is not None for span in request.spans)
         if place.miss is None:
             self.n_hits += 1
         else:
@@ -148,8 +157,9 @@ class Sequences:
         """Forget what a sequence holds behind ``n_kept`` tokens."""
         if self._cache.length(seq_id) <= n_kept:
             return []
+        end = n_positions(self.tokens(seq_id)[:n_kept]) if self._has_grids else n_kept
         self._cache.cut(seq_id, n_kept)
-        return [Cut(seq_id, n_kept)]
+        return [Cut(seq_id, end)]
 
     def evict(self, n_wanted: int) -> list[Change]:
         """Free cells that no request uses, those left longest ago first; empty: there are none.
@@ -173,8 +183,8 @@ class Sequences:
 
     # -- where the beginning of a prompt may come from -------------------------------------------
 
-    def _from_sequence(self, match: Match, most: int) -> Place | None:
-        n = min(match.n_tokens, most)
+    def _from_sequence(self, request: Request, match: Match, most: int) -> Place | None:
+        n = whole_beginning(request.tokens, min(match.n_tokens, most))
         sources = [seq_id for seq_id, held in match.held.items() if held >= n]
         if not n or not sources:
             return None
@@ -211,7 +221,7 @@ class Sequences:
             return [*changes, Restore(place.seq_id, place.source)]
         if place.source is not None:
             self._cache.share(place.source, place.seq_id, place.n_tokens)
-            return [Share(place.source, place.seq_id, place.n_tokens)]
+            return [Share(place.source, place.seq_id, request.position(place.n_tokens))]
         return []
 
     def _make_room(self, n_tokens: int) -> list[Change]:
@@ -222,8 +232,12 @@ class Sequences:
 
     def _evict_from(self, seq_id: int, n: int) -> list[Change]:
         self._remember_evicted(seq_id)
-        self.n_evicted += n
-        return self.cut(seq_id, self._cache.length(seq_id) - n if self.can_cut else 0)
+        length = self._cache.length(seq_id)
+        n_kept = length - n if self.can_cut else 0
+        if self._has_grids:
+            n_kept = whole_beginning(self.tokens(seq_id), n_kept)
+        self.n_evicted += length - n_kept
+        return self.cut(seq_id, n_kept)
 
     # -- why there was nothing to reuse ----------------------------------------------------------
 

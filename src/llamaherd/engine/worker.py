@@ -38,6 +38,7 @@ from llamaherd.engine.stats import PrefixCacheStats, Stats
 from llamaherd.errors import DecodeError
 from llamaherd.model import Vocab
 from llamaherd.params import ContextParams
+from llamaherd.places import n_in_memory
 
 logger = logging.getLogger("llamaherd.engine")
 
@@ -399,8 +400,10 @@ class Worker:
             return
         for request in self._scheduler.running:
             seq_id = self._scheduler.seq_id(request)
-            kept = min(request.n_cached, self._runner.n_resident(seq_id))
-            self._scheduler.forget(seq_id, self._runner.cut(seq_id, kept))
+            held = request.tokens[: request.n_cached]
+            kept = n_in_memory(held, self._runner.n_resident(seq_id))
+            end = request.position(kept)
+            self._scheduler.forget(seq_id, kept if self._runner.cut(seq_id, end) == end else 0)
         if error.code != ABORTED:
             self._fail(self._concerned, error)
 
@@ -418,5 +421,5 @@ class Worker:
         """Assert what always holds between steps, native memory included."""
         self._scheduler.check_integrity()
         for seq_id in range(self._runner.n_seq):
-            held = self._sequences.length(seq_id)
+            held = self._sequences.end(seq_id)
             assert self._runner.n_resident(seq_id) == held, f"sequence {seq_id} is not what it says"

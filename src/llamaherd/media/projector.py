@@ -25,6 +25,7 @@ from llamaherd.native.media import Bitmap, Chunks, ProjectorHandle, chunk_tokens
 from llamaherd.params import MediaParams
 
 Embeddings = npt.NDArray[np.float32]
+Grid = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,14 @@ class Segment:
     Attributes:
         tokens: of the text around it, which the model was trained with; None: it is none.
         n_tokens: its length in the prompt.
+        n_positions: by how much the text behind it goes on.
         whole: every place sees all the others.
         chunk: the native object.
     """
 
     tokens: list[int] | None
     n_tokens: int
+    n_positions: int
     whole: bool
     chunk: c.mtmd_input_chunk_p
 
@@ -56,7 +59,6 @@ class Projector:
 
     Raises:
         ModelLoadError: the file is missing, damaged, or made for another model.
-        UnsupportedError: the model counts positions in a way that is not built.
     """
 
     def __init__(
@@ -70,13 +72,7 @@ class Projector:
         sees, hears = c.mtmd_support_vision(pointer), c.mtmd_support_audio(pointer)
         named: tuple[tuple[Kind, bool], ...] = ("image", sees), ("audio", hears)
         self.kinds = frozenset(kind for kind, able in named if able)
-        if c.mtmd_decode_use_mrope(pointer):
-            self.close()
-            raise UnsupportedError(
-                f"{model.path.name} gives pictures positions in two dimensions (M-RoPE, as the "
-                "Qwen-VL models do), which is not built yet: it can be loaded without mmproj, "
-                "for text"
-            )
+        self._has_grids = bool(c.mtmd_decode_use_mrope(pointer))
 
     @property
     def size_bytes(self) -> int:
@@ -136,7 +132,8 @@ class Projector:
         for chunk in chunks:
             n = int(c.mtmd_input_chunk_get_n_tokens(chunk))
             whole = bool(c.mtmd_decode_use_non_causal(self._handle.pointer, chunk))
-            yield Segment(chunk_tokens(chunk), n, whole, chunk)
+            n_positions = int(c.mtmd_input_chunk_get_n_pos(chunk))
+            yield Segment(chunk_tokens(chunk), n, n_positions, whole, chunk)
 
     def embeddings(self, part: MediaPart, segment: Segment) -> Embeddings:
         """Compute a segment; takes up to seconds. Shape (n_tokens, n_embd).
@@ -153,6 +150,20 @@ class Projector:
         assert address is not None
         native = (ctypes.c_float * (segment.n_tokens * self._n_embd)).from_address(address)
         return np.array(native, dtype=np.float32).reshape(segment.n_tokens, self._n_embd)
+
+    def grid(self, segment: Segment) -> Grid | None:
+        """Where the places of a picture stand, counted from its first: shape (4, n_tokens).
+
+        Time, height, width, and a dimension that is not used; None: they follow each other.
+        """
+        picture = c.mtmd_input_chunk_get_tokens_image(segment.chunk)
+        if not self._has_grids or not picture:
+            return None
+        places = (
+            c.mtmd_image_tokens_get_decoder_pos(picture, 0, at) for at in range(segment.n_tokens)
+        )
+        found: Grid = np.array([(p.t, p.y, p.x, p.z) for p in places], dtype=np.int32).T
+        return found
 
     def _trusted(self, part: MediaPart) -> bytes:
         if part.kind == "image":

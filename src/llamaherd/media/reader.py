@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from llamaherd.errors import ContextLengthError
 from llamaherd.media.parts import MediaPart
-from llamaherd.media.projector import Embeddings, Projector, Segment
+from llamaherd.media.projector import Embeddings, Grid, Projector, Segment
+from llamaherd.places import ids_of
 
 HASH_BYTES = 12
-PLACES_BITS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +28,14 @@ class Piece:
         tokens: ids for the prompt; negative where ``embeddings`` stand.
         embeddings: shape (len(tokens), n_embd); None for text.
         whole: every place sees all the others.
+        grid, n_grid_positions: of a picture in two dimensions, as the engine's ``Span`` has them.
     """
 
     tokens: list[int]
     embeddings: Embeddings | None = None
     whole: bool = False
+    grid: Grid | None = None
+    n_grid_positions: int | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -110,9 +113,15 @@ class Reader:
         if segment.tokens is not None:
             return Piece(segment.tokens)
         content = hashlib.sha256(name + at.to_bytes(4, "big")).digest()[:HASH_BYTES]
-        first = int.from_bytes(content, "big") << PLACES_BITS
-        ids = [-1 - first - place for place in range(segment.n_tokens)]
-        return Piece(ids, self.projector.embeddings(part, segment), segment.whole)
+        grid = self.projector.grid(segment)
+        n_grid_positions = None if grid is None else segment.n_positions
+        return Piece(
+            ids_of(int.from_bytes(content, "big"), segment.n_tokens, n_grid_positions),
+            self.projector.embeddings(part, segment),
+            segment.whole,
+            grid,
+            n_grid_positions,
+        )
 
     def _keep(self, name: bytes, pieces: list[Piece]) -> None:
         with self._lock:

@@ -73,8 +73,8 @@ UNSIGNED = (
 SIZES = {"embedding_length": 1 << 20, "projection_dim": 1 << 20, "block_count": 512}
 STACKING = ("ultravox", "voxtral", "meralion")
 MEL_FRAMES = 3000  # of a piece of 30 seconds
-DEPENDS_ON_PLACE = ("deepseek4v",)
-"""Pads a picture by where it stands in the prompt, which no reuse of it could respect."""
+DEPENDS_ON_PLACE = ("deepseek4v", "hunyuanvl")
+"""What a picture becomes depends on where it stands in the prompt, or on how many came before."""
 USE_ANOTHER = "Use an mmproj file that llama.cpp made for this model."
 
 

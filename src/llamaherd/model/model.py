@@ -166,6 +166,12 @@ class Model:
         """Whether all its memory is a state of fixed size (Mamba, RWKV)."""
         return bool(c.llama_model_is_recurrent(self.handle.pointer))
 
+    @property
+    def has_two_dimensions(self) -> bool:
+        """Whether a position has several numbers, so that pictures have a width (M-RoPE)."""
+        kind = c.llama_model_rope_type(self.handle.pointer)
+        return kind in (c.LLAMA_ROPE_TYPE_MROPE, c.LLAMA_ROPE_TYPE_IMROPE)
+
     def forgets(self, params: ContextParams) -> bool:
         """Whether memory cannot be cut back to any position (recurrent, hybrid, sliding window)."""
         pointer = self.handle.pointer

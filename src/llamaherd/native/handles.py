@@ -244,17 +244,19 @@ class EmbeddingBatch:
 
     Args:
         rows: float32, shape (n, width of the model's input), C-contiguous; not copied.
-        position: of the first.
+        positions: shape (numbers a position has, n).
     """
 
-    def __init__(self, rows: npt.NDArray[np.float32], position: int, seq_id: int) -> None:
+    def __init__(
+        self, rows: npt.NDArray[np.float32], positions: npt.NDArray[np.int32], seq_id: int
+    ) -> None:
         n = len(rows)
         own = ctypes.pointer(ctypes.c_int32(seq_id))
         self._rows = rows  # native code reads from it
         self.native = c.llama_batch(
             n_tokens=n,
             embd=rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
-            pos=(ctypes.c_int32 * n)(*range(position, position + n)),
+            pos=(ctypes.c_int32 * positions.size)(*positions.ravel().tolist()),
             n_seq_id=(ctypes.c_int32 * n)(*[1] * n),
             seq_id=(ctypes.POINTER(ctypes.c_int32) * n)(*[own] * n),
             logits=(ctypes.c_int8 * n)(),
