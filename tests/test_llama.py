@@ -19,6 +19,7 @@ import pytest
 
 from llamaherd import (
     Ambient,
+    ChatTemplateError,
     ClosedError,
     ContextLengthError,
     Llama,
@@ -305,6 +306,21 @@ def test_choices_of_a_stream_come_interleaved(llm: Llama) -> None:
     stream = llm(["one two three", "what is 25x5"], stream=True, **options)
     order = [chunk["choices"][0]["index"] for chunk in stream]
     assert order.index(1) < len(order) - 1 - order[::-1].index(0), "both run at once"
+
+
+def test_it_shows_what_it_is(tiny_model: Path) -> None:
+    with Llama(tiny_model, n_ctx=256, n_threads=1) as llm:
+        assert repr(llm) == f"<Llama {str(tiny_model)!r}, n_ctx=256>"
+    assert repr(llm).endswith(", closed>")
+
+
+def test_common_mistakes_are_named(llm: Llama) -> None:
+    with pytest.raises(OptionError, match="model=3"):
+        Llama(3)  # type: ignore[arg-type]
+    with pytest.raises(ChatTemplateError, match="messages is 'hello': expected a list"):
+        llm.create_chat_completion("hello")  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="create_chat_completion takes messages"):
+        llm([{"role": "user", "content": "hello"}])  # type: ignore[arg-type]
 
 
 def test_unknown_options_suggest_the_nearest(llm: Llama) -> None:

@@ -65,6 +65,15 @@ def test_a_wrong_name_suggests_the_nearest_one() -> None:
     assert issubclass(UnknownOptionError, TypeError)
 
 
+@pytest.mark.parametrize(
+    ("option", "instead"),
+    [("logits_all", "come without it"), ("functions", "use tools"), ("embedding", "call embed")],
+)
+def test_names_that_other_programs_have_say_what_to_do_instead(option: str, instead: str) -> None:
+    with pytest.raises(UnknownOptionError, match=instead):
+        split_options({option: 1}, SamplingParams)
+
+
 def test_an_option_and_its_alias_together_are_refused() -> None:
     with pytest.raises(OptionError, match="max_tokens"):
         split_options({"max_tokens": 1, "n_predict": 2}, SamplingParams)

@@ -101,6 +101,20 @@ def _shown(value: object) -> str:
     return text if len(text) <= 200 else text[:200] + "..."
 
 
+_NOT_HERE = {
+    "chat_format": "the model's own template is used; chat_template= replaces it",
+    "chat_handler": "mmproj= lets a model see and hear",
+    "embedding": "every model embeds: call embed()",
+    "function_call": "use tool_choice",
+    "functions": "use tools",
+    "logits_all": "log-probabilities come without it",
+    "n_seq_max": "use n_parallel",
+    "penalize_nl": "no sampler knows it any more",
+    "tfs_z": "no sampler knows it any more",
+}
+"""Options that other programs have, and what to do instead."""
+
+
 class UnknownOptionError(RequestError, TypeError):
     """There is no option of that name; the message suggests the nearest one."""
 
@@ -108,7 +122,7 @@ class UnknownOptionError(RequestError, TypeError):
         self.option = option
         near = difflib.get_close_matches(option, list(known), n=1, cutoff=0.6)
         hint = f"did you mean {near[0]!r}?" if near else "see docs/options.md for all of them"
-        super().__init__(f"unknown option {option!r}; {hint}")
+        super().__init__(f"unknown option {option!r}; {_NOT_HERE.get(option, hint)}")
 
 
 class ContextLengthError(RequestError, ValueError):

@@ -139,8 +139,8 @@ class Llama:
         if verbose:
             _log_to_stderr()
         self._ambient = ambient or Ambient()
-        self.model_path = os.fspath(source)
         self.model = Model(source, model_params, progress=progress)
+        self.model_path = os.fspath(source)
         self._prompts = Prompts(self.model, chat_template, self._ambient, chat_template_kwargs)
         self._adapters = Adapters(self.model)
         self._reader: Reader | None = None
@@ -620,6 +620,10 @@ class Llama:
     def closed(self) -> bool:
         """Whether it was closed, or belongs to the process that this one was forked from."""
         return self._engine.closed
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"n_ctx={self.n_ctx()}"
+        return f"<Llama {self.model_path!r}, {state}>"
 
     def __enter__(self) -> Llama:
         return self

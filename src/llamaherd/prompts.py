@@ -177,7 +177,7 @@ class Prompts:
                 return [safe(each) for each in value]
             return value
 
-        if not isinstance(messages, Sequence):
+        if isinstance(messages, (str, bytes)) or not isinstance(messages, Sequence):
             return messages, quoted
         strangers = ("user", "tool", "function")
         found = [
@@ -282,6 +282,10 @@ def as_list(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:
     if isinstance(prompt, (str, bytes, Mapping)) or not isinstance(prompt, Iterable):
         return [prompt]
     parts: list[Any] = list(prompt)
+    if any(isinstance(part, Mapping) for part in parts):
+        raise OptionError(
+            "prompt", prompt, "text or token ids; create_chat_completion takes messages"
+        )
     if parts and all(isinstance(part, (str, list, tuple)) for part in parts):
         return parts
     if any(isinstance(part, (list, tuple)) for part in parts):

@@ -56,6 +56,7 @@ def test_extras_come_with_the_command_that_installs_them(monkeypatch: pytest.Mon
         "pytest>=8; extra == 'dev'",
         "pytest>=8; extra == 'testing'",
         'no-such-thing>=1; python_version >= "3" and extra == "server"',
+        'not-for-us>=1; python_version < "3.10" and extra == "server"',
     ]
     monkeypatch.setattr(diagnosis, "_requirements", lambda: requirements)
     testing, server = diagnosis._extras()

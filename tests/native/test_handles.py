@@ -40,7 +40,7 @@ def test_close_frees_once_however_often_it_is_called() -> None:
 def test_a_closed_handle_gives_no_pointer_to_native_code() -> None:
     handle = _Counted()
     handle.close()
-    with pytest.raises(ClosedError, match="_Counted is closed"):
+    with pytest.raises(ClosedError, match="_counted is closed"):
         _ = handle.pointer
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-NO_PROMPT = "there is no prompt: give one by -p or on stdin"
+NO_PROMPT = "there is no prompt: give one by -p or on stdin (the argument is the model)"
 PIPE_WIDTH = 120  # columns of a table that goes to a file
 
 # What a model writes is not to be trusted with the terminal: no escape sequences, no carriage

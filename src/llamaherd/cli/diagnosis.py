@@ -180,14 +180,23 @@ def _requirements() -> list[str]:
 
 _EXTRA = re.compile(r"""^(?P<name>[\w.-]+)[^;]*;.*extra\s*==\s*['"](?P<extra>[\w.-]+)['"]""")
 
+_OLDER = re.compile(r"""python_version\s*<\s*['"](?P<major>\d+)\.(?P<minor>\d+)['"]""")
+
 
 def _extra_requirements() -> dict[str, list[str]]:
     """Extra -> distributions that it installs, as the package's metadata lists them."""
     found: dict[str, list[str]] = {}
-    for match in filter(None, map(_EXTRA.match, _requirements())):
+    here = (each for each in _requirements() if not _is_for_older(each))
+    for match in filter(None, map(_EXTRA.match, here)):
         if match["extra"] not in FOR_DEVELOPERS:
             found.setdefault(match["extra"], []).append(match["name"])
     return found
+
+
+def _is_for_older(requirement: str) -> bool:
+    """Whether only older Pythons than this one need it."""
+    found = _OLDER.search(requirement)
+    return found is not None and sys.version_info >= (int(found["major"]), int(found["minor"]))
 
 
 def _installed(distribution: str) -> bool:

@@ -11,10 +11,10 @@ from llama_index.core.schema import BaseComponent
 
 from llamaherd.errors import OptionError, UnknownOptionError
 from llamaherd.llama_index.source import LocalSource, ServerSource
-from llamaherd.params import ContextParams, ModelParams, Params, split_options
+from llamaherd.params import ContextParams, MediaParams, ModelParams, Params, split_options
 from llamaherd.shared import OWN
 
-LOAD_KINDS = (ModelParams, ContextParams)
+LOAD_KINDS = (ModelParams, ContextParams, MediaParams)
 LOAD_NAMES = frozenset(
     {*OWN, *(name for kind in LOAD_KINDS for name in kind.names())} - {"model", "model_path"}
 )

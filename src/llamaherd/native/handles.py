@@ -44,7 +44,8 @@ class Handle:
             ClosedError: it is closed; native code would crash on it.
         """
         if self.closed or not self._owned:
-            raise ClosedError(f"this {type(self).__name__} is closed: load the model again")
+            what = type(self).__name__.removesuffix("Handle").lower()
+            raise ClosedError(f"this {what} is closed: load the model again")
         return self._owned
 
     def hold(self) -> None:
