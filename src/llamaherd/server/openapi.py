@@ -56,7 +56,7 @@ FILES: JSON = {
 }
 
 
-def _body(known: Collection[str], *kinds: type[Params], required: list[str], **own: Any) -> JSON:
+def body_of(known: Collection[str], *kinds: type[Params], required: list[str], **own: Any) -> JSON:
     """The description of a JSON body: fields of ``kinds`` that are ``known``, and its own."""
     properties = {
         spec.name: _schema(kind, spec)
@@ -96,34 +96,34 @@ def _schema(kind: type[Params], spec: Field[Any]) -> JSON:
     return schema
 
 
-CHAT = _body(
+CHAT = body_of(
     openai.CHAT.known, ChatParams, SamplingParams,
     required=["messages"], model=MODEL, messages=MESSAGES, stream=STREAM,
 )  # fmt: skip
-COMPLETION = _body(
+COMPLETION = body_of(
     openai.TEXT.known, CompletionParams, SamplingParams,
     required=["prompt"], model=MODEL, prompt=PROMPT, suffix=TEXT, stream=STREAM,
 )  # fmt: skip
-EMBEDDING = _body(
+EMBEDDING = body_of(
     openai.EMBEDDING.known, EmbeddingResponseParams,
     required=["input"], model=MODEL, input=PROMPT,
 )  # fmt: skip
-RERANK = _body(
+RERANK = body_of(
     openai.RERANK.known, RerankParams,
     required=["query", "documents"], model=MODEL, query=TEXT,
     documents={"type": "array", "items": TEXT},
 )  # fmt: skip
-NATIVE_COMPLETION = _body(
+NATIVE_COMPLETION = body_of(
     llama_server.COMPLETION.known, CompletionParams, SamplingParams,
     required=["prompt"], model=MODEL, prompt=PROMPT, stream=STREAM,
 )  # fmt: skip
-INFILL = _body(
+INFILL = body_of(
     llama_server.INFILL.known, CompletionParams, SamplingParams,
     required=["input_prefix", "input_suffix"], model=MODEL, stream=STREAM, input_prefix=TEXT,
     input_suffix=TEXT, prompt=TEXT, input_extra=FILES,
 )  # fmt: skip
-TOKENIZE = _body(
+TOKENIZE = body_of(
     (), required=["content"], model=MODEL, content=TEXT, add_special={"type": "boolean"},
     parse_special={"type": "boolean"}, with_pieces={"type": "boolean"},
 )  # fmt: skip
-DETOKENIZE = _body((), required=["tokens"], model=MODEL, tokens=TOKENS)
+DETOKENIZE = body_of((), required=["tokens"], model=MODEL, tokens=TOKENS)

@@ -8,6 +8,7 @@ import functools
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from llamaherd.server import openapi_protocols as openapi
 from llamaherd.server.models import Lease
 from llamaherd.server.protocols import anthropic
 from llamaherd.server.protocols.openai import wants_stream
@@ -18,7 +19,7 @@ router = APIRouter(tags=["Anthropic"])
 FAMILY = Family(router, ["/v1/messages"], anthropic.error)
 
 
-@router.post("/v1/messages")
+@router.post("/v1/messages", openapi_extra=openapi.MESSAGES)
 async def messages(request: Request) -> Response:
     """Answer a conversation."""
     body = await read_json(request)
@@ -32,7 +33,7 @@ async def messages(request: Request) -> Response:
     )
 
 
-@router.post("/v1/messages/count_tokens")
+@router.post("/v1/messages/count_tokens", openapi_extra=openapi.COUNT_TOKENS)
 async def count_tokens(request: Request) -> Response:
     """How many tokens a conversation has."""
     call = anthropic.counted_call(await read_json(request))

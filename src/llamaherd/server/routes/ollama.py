@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from llamaherd.server import openapi_protocols as openapi
 from llamaherd.server.calls import TextCall
 from llamaherd.server.facts import facts
 from llamaherd.server.models import Lease
@@ -60,7 +61,7 @@ async def ps(request: Request) -> Response:
     )
 
 
-@router.post("/api/show")
+@router.post("/api/show", openapi_extra=openapi.OLLAMA_SHOW)
 async def show(request: Request) -> Response:
     """What a model is and can do."""
     name = ollama.model_name(await read_json(request))
@@ -68,7 +69,7 @@ async def show(request: Request) -> Response:
     return reply(ollama.shown(await asyncio.to_thread(facts, resident)))
 
 
-@router.post("/api/chat")
+@router.post("/api/chat", openapi_extra=openapi.OLLAMA_CHAT)
 async def chat(request: Request) -> Response:
     """Answer a conversation."""
     body = await read_json(request)
@@ -82,7 +83,7 @@ async def chat(request: Request) -> Response:
     )
 
 
-@router.post("/api/generate")
+@router.post("/api/generate", openapi_extra=openapi.OLLAMA_GENERATE)
 async def generate(request: Request) -> Response:
     """Answer a question, or go on from a text."""
     body = await read_json(request)
@@ -96,7 +97,7 @@ async def generate(request: Request) -> Response:
     return await service.chat(request, call, encoder=encoder, whole=whole)
 
 
-@router.post("/api/embed")
+@router.post("/api/embed", openapi_extra=openapi.OLLAMA_EMBED)
 async def embed(request: Request) -> Response:
     """The vectors of texts."""
     begin = time.monotonic_ns()
@@ -113,7 +114,7 @@ async def embed(request: Request) -> Response:
     )
 
 
-@router.post("/api/embeddings")
+@router.post("/api/embeddings", openapi_extra=openapi.OLLAMA_EMBEDDINGS)
 async def embeddings(request: Request) -> Response:
     """The vector of one text, as older clients ask for it."""
     body = await read_json(request)

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from llamaherd.server import openapi_protocols as openapi
 from llamaherd.server.access_log import KEY
 from llamaherd.server.errors import Refused
 from llamaherd.server.models import Lease
@@ -24,7 +25,7 @@ FAMILY = Family(router, [], openai.error)
 JSON = dict[str, Any]
 
 
-@router.post("/v1/responses")
+@router.post("/v1/responses", openapi_extra=openapi.RESPONSE)
 async def create(request: Request) -> Response:
     """Answer a conversation."""
     body = await read_json(request)
@@ -47,7 +48,7 @@ async def create(request: Request) -> Response:
     return await service_of(request).chat(request, call, encoder=encoder, whole=whole)
 
 
-@router.post("/v1/responses/input_tokens")
+@router.post("/v1/responses/input_tokens", openapi_extra=openapi.INPUT_TOKENS)
 async def input_tokens(request: Request) -> Response:
     """How many tokens an input has."""
     body = await read_json(request)

@@ -30,7 +30,7 @@ _BILLING = re.compile(r"\s*x-anthropic-billing-header:[^\n]*\s*")
 """What Claude Code writes at the very beginning of its system prompt, with a number that changes
 from request to request: left in, nothing behind it would ever be found in the prefix cache."""
 
-_FIELDS = Fields(
+FIELDS = Fields(
     # top_k, top_p and temperature are Anthropic's, too; the rest is an extension
     known=[name for name in SamplingParams.names() if name not in ("n", "stop")],
     harmless=(
@@ -66,7 +66,7 @@ def counted_call(body: JSON) -> ChatCall:
     Raises:
         OptionError: names the field.
     """
-    options, ignored = _FIELDS.sort(body)
+    options, ignored = FIELDS.sort(body)
     model = as_text("model", body.get("model"))
     words = as_list("stop_sequences", body.get("stop_sequences") or [])
     stops = [as_text(f"stop_sequences[{i}]", each) for i, each in enumerate(words)]

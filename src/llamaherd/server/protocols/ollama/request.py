@@ -36,7 +36,7 @@ _GENERATE = Fields(
         "context": (([],), "nothing: send the conversation to /api/chat"),
     },
 )
-_OPTIONS = Fields(
+OPTIONS = Fields(
     known=[name for name in SamplingParams.names() if name != "n"],
     harmless=(
         "num_keep", "num_batch", "num_gpu", "main_gpu", "num_thread", "low_vram", "f16_kv", "numa",
@@ -110,7 +110,7 @@ def model_name(body: JSON) -> str:
 def _answer(body: JSON) -> tuple[JSON, JSON, list[str]]:
     """Options and hints of an answer, and the names of options that nobody read."""
     given = as_object("options", body.get("options") or {})
-    options, ignored = _OPTIONS.sort(given)
+    options, ignored = OPTIONS.sort(given)
     if given.get("num_predict") is not None:
         n = as_count("options.num_predict", given["num_predict"], UNTIL_FULL)
         options["max_tokens"] = max(n, -1)

@@ -28,7 +28,7 @@ from llamaherd.server.protocols.shapes import (
 
 LOGPROBS = "message.output_text.logprobs"
 
-_FIELDS = Fields(
+FIELDS = Fields(
     # temperature and top_p are OpenAI's, too; the rest is an extension
     known=[name for name in SamplingParams.names() if name != "n"],
     harmless=(
@@ -69,7 +69,7 @@ def chat_call(body: JSON, earlier: Iterable[JSON] = ()) -> ChatCall:
     Raises:
         OptionError: names the field.
     """
-    options, ignored = _FIELDS.sort(body)
+    options, ignored = FIELDS.sort(body)
     messages, skipped_items = _messages(body, earlier)
     tools, skipped_tools = _tools(body.get("tools") or [])
     options |= _choice(body.get("tool_choice"), tools)
