@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from llamaherd import workers
@@ -96,8 +96,9 @@ class Engine:
 
     @property
     def stats(self) -> Stats:
-        """Where it stands."""
-        return self._worker.stats
+        """Where it stands; requests that the worker has not taken in yet are waiting, too."""
+        found = self._worker.stats
+        return replace(found, waiting=max(0, self._n_unfinished - found.running))
 
     def stream(self, asks: Sequence[Ask]) -> TokenStream:
         """Queue requests; iterate over their events as they come, each with its request's index.

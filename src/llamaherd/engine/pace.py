@@ -6,13 +6,16 @@ proposed tokens are worth checking: both depend on the machine, so neither is a 
 
 from __future__ import annotations
 
-LEAST_TOKENS = 8
-FIRST_GUESS_TOKENS = 64
+TILE_TOKENS = 64
+"""llama.cpp computes attention on a CPU in blocks of so many tokens (GGML_FA_TILE_Q in
+ggml-cpu/common.h): fewer are three times slower a token, and a block begun costs a whole one."""
 PAUSE_S = 0.6
-"""How much longer a step with prompt tokens may be. Large pieces are read at a better rate: on a
-CPU products and attention are tiled only from about 64 tokens on."""
-DRAWING_SHARE = 0.6
-"""Of the time, while a prompt is read: half of the rate, and room for longer texts being slower."""
+"""How much longer a step with prompt tokens may be, if a block of them is read in that time."""
+KEPT_RATE = 0.56
+"""Share of their undisturbed rate that answers keep while a prompt is read: half, and a little for
+what is measured too late."""
+READING_SHARE = 0.2
+"""Least share of the time for reading, where longer texts alone have slowed the answers down."""
 MEMORY = 0.8  # of the last estimate; the rest is the new observation
 FIRST_TRY_TOKENS, MOST_TIMED_TOKENS = 4, 64
 
@@ -21,8 +24,7 @@ class PrefillPace:
     """How many prompt tokens a step may read beside answers that are being drawn.
 
     A step that reads a prompt takes longer, and every answer waits for it. Such a step is followed
-    by so many without that drawing keeps its share of the time, and running answers about half of
-    their undisturbed rate.
+    by so many without that the answers keep their share of the rate they had before.
 
     Args:
         n_batch: the most that a step can take.
@@ -31,32 +33,46 @@ class PrefillPace:
 
     def __init__(self, n_batch: int, fixed: int | None = None) -> None:
         self._n_batch, self._fixed = n_batch, fixed
-        self._draw_s: float | None = None
+        self._draw_s: dict[int, float] = {}  # by the number of requests that draw
         self._read_s: float | None = None
         self._owed_s = 0.0  # to drawing, by steps that read
 
-    @property
-    def limit(self) -> int:
-        """Prompt tokens for the next step, if others are drawing in it; 0: it is their turn."""
+    def limit(self, n_drawing: int) -> int:
+        """Prompt tokens for a step in which so many draw; 0: it is their turn."""
         if self._fixed is not None:
             return self._fixed
         if self._owed_s > 0:
             return 0
-        if self._draw_s is None or not self._read_s:
-            return min(FIRST_GUESS_TOKENS, self._n_batch)
-        pause_s = max(self._draw_s, PAUSE_S)
-        return int(max(LEAST_TOKENS, min(pause_s / self._read_s, self._n_batch)))
+        blocks = max(int(PAUSE_S / (self._read_s * TILE_TOKENS)) if self._read_s else 1, 1)
+        n_tokens = min((blocks + n_drawing // TILE_TOKENS) * TILE_TOKENS, self._n_batch)
+        return max(1, n_tokens - n_drawing)
 
-    def observe(self, n_drawing: int, n_read: int, seconds: float) -> None:
-        """A step with so many drawing requests and prompt tokens took so long."""
-        if n_drawing and not n_read:
-            self._draw_s = _mixed(self._draw_s, seconds)
-        elif n_drawing and n_read and self._draw_s is not None:
-            extra_s = max(0.0, seconds - self._draw_s)
-            self._read_s = _mixed(self._read_s, extra_s / n_read)
-            self._owed_s += extra_s * DRAWING_SHARE / (1 - DRAWING_SHARE)
-        if n_drawing and self._draw_s is not None:
-            self._owed_s = max(0.0, self._owed_s - self._draw_s)
+    def observe(self, n_drawing: int, n_read: int, seconds: float, *, reading: bool) -> None:
+        """A step took so long.
+
+        Args:
+            n_drawing: requests that drew in it.
+            n_read: prompt tokens.
+            reading: whether a prompt waits to be read on: what is drawn meanwhile is slower,
+                since attention goes over the prompt, too.
+        """
+        if not n_drawing:
+            return
+        if not n_read:
+            known = self._draw_s.get(n_drawing)
+            if known is None or not reading or seconds < known:
+                self._draw_s[n_drawing] = _mixed(known, seconds)
+        draw_s = self._draw_s.get(n_drawing)
+        if draw_s is None:
+            self._owed_s = seconds  # the next step tells what drawing costs
+            return
+        allowed_s = draw_s / KEPT_RATE
+        if n_read:
+            self._read_s = _mixed(self._read_s, max(0.0, seconds - draw_s) / n_read)
+            self._owed_s = max(0.0, self._owed_s + seconds - allowed_s)
+        else:
+            paid_s = max(allowed_s - seconds, READING_SHARE * seconds)
+            self._owed_s = max(0.0, self._owed_s - paid_s)
 
 
 class StepCosts:

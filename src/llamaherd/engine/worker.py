@@ -172,7 +172,8 @@ class Worker:
         """Schedule, run, sample, emit: at least one token for each request that has caught up."""
         begin = self._clock()
         self._propose()
-        plan = self._scheduler.plan(self._pace.limit)
+        n_drawing = sum(r.is_drawing for r in self._scheduler.running)
+        plan = self._scheduler.plan(self._pace.limit(n_drawing))
         self._concerned = [piece.request for piece in plan.slices]
         self._mark_started(plan)
         ends = self._runner.run(plan)
@@ -211,8 +212,9 @@ class Worker:
         self._n_read += n_read
         if n_drawing and not n_read:
             self._costs.observe(n_drawn, seconds)
-        if n_drawn == n_drawing:  # nothing was guessed
-            self._pace.observe(n_drawing, n_read, seconds)
+        if n_read or n_drawn == n_drawing:  # nothing was guessed or forced
+            reading = not all(r.is_drawing for r in self._scheduler.running)
+            self._pace.observe(n_drawing, n_read, seconds, reading=reading)
 
     def _mark_started(self, plan: Plan) -> None:
         for piece in plan.slices:
