@@ -11,7 +11,7 @@ import asyncio
 import base64
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -25,10 +25,20 @@ MOST_REDIRECTS = 3
 URL_PARTS = ("image_url", "input_image", "audio_url", "video_url")
 
 
-class RemoteMedia:
-    """Replaces addresses in messages by what is there."""
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-    def __init__(self, params: ServerParams) -> None:
+
+class RemoteMedia:
+    """Replaces addresses in messages by what is there.
+
+    Args:
+        may_reach: whether an address may be connected to.
+    """
+
+    def __init__(
+        self, params: ServerParams, may_reach: Callable[[Address], bool] | None = None
+    ) -> None:
+        self._may_reach = may_reach or is_public
         self._allowed = params.remote_images
         self._most_bytes = int(params.remote_image_mib * 2**20)
         self._limit_s = params.remote_image_s
@@ -94,7 +104,7 @@ class RemoteMedia:
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
-        if not all(map(is_public, addresses)):
+        if not all(map(self._may_reach, addresses)):
             raise _refused(url, "it is no public address")
         address = addresses[0]
         literal = f"[{address}]" if address.version == 6 else str(address)
@@ -116,7 +126,7 @@ class RemoteMedia:
         return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_public(address: Address) -> bool:
     """Whether it lies in the public internet, also as what an IPv6 address wraps."""
     wrapped = None
     if isinstance(address, ipaddress.IPv6Address):
