@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from openai import AsyncOpenAI, OpenAI
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -24,6 +24,8 @@ KEY = SecretStr("none")
 
 class Answer(BaseModel):
     """The result of a sum."""
+
+    model_config = ConfigDict(extra="forbid")  # a toy model would add fields for ever
 
     number: Literal[6, 7, 8]
     correct: bool
