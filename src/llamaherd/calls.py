@@ -107,9 +107,10 @@ class Calls:
             )
             params = replace(params, grammar=lark, json_schema=None)
         shown = self._prompts.shown(prompt)
-        tokens = self._prompts.chat(
-            prompt.text, quoted, media.read(prompt.text, self._engine.n_ctx)
-        )
+        if media.parts:
+            self._engine.check_room(params.n)
+        ids = media.read(prompt.text, self._engine.n_ctx)
+        tokens = self._prompts.chat(prompt.text, quoted, ids)
         spans = media.spans(tokens)
         bound = self._thought_bound(own, prompt, demand, shown)
         asks = self.asks(tokens, params, n_probs, own, shown=shown, spans=spans, bound=bound)

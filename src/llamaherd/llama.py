@@ -33,7 +33,7 @@ from llamaherd.engine import (
     proposer_for,
 )
 from llamaherd.errors import OptionError
-from llamaherd.media import Projector, Reader
+from llamaherd.media import Projector, Reader, has_media
 from llamaherd.model import Model
 from llamaherd.params import (
     ContextParams,
@@ -299,7 +299,13 @@ class Llama:
         self, messages: Messages, *, stream: bool = False, **options: Unpack[ChatOptions]
     ) -> Any:
         """:meth:`create_chat_completion` for coroutines; with ``stream`` an async iterator."""
-        asks, completion = await asyncio.to_thread(self._calls.chat, messages, options)
+        if self._reader is not None and has_media(messages):
+            self._engine.check_room(0)  # of a closed one the thread is gone, too
+            loop, prepare = asyncio.get_running_loop(), self._calls.chat
+            task = loop.run_in_executor(self._reader.thread, prepare, messages, options)
+            asks, completion = await task
+        else:
+            asks, completion = await asyncio.to_thread(self._calls.chat, messages, options)
         response = AsyncCompletionStream(completion, self._engine.astream(asks), self)
         return response if stream else await response.whole()
 
@@ -614,7 +620,7 @@ class Llama:
         if hasattr(self, "_embeddings"):
             self._embeddings.close()
         if (reader := getattr(self, "_reader", None)) is not None:
-            reader.projector.close()
+            reader.close()
 
     @property
     def closed(self) -> bool:
@@ -690,7 +696,7 @@ def _close(engine: Engine, embeddings: Embeddings, reader: Reader | None) -> Non
     engine.close()
     embeddings.close()
     if reader is not None:
-        reader.projector.close()
+        reader.close()
 
 
 def _held_to(wanted: Structured[Any], options: ChatOptions) -> Any:

@@ -18,6 +18,7 @@ class MediaPrompt:
 
     Attributes:
         messages: the conversation, with a single character in the place of each picture or sound.
+        parts: what each such character stands for.
 
     Raises:
         MediaError: a part is malformed or too large.
@@ -27,7 +28,7 @@ class MediaPrompt:
     def __init__(self, messages: Any, reader: Reader | None) -> None:
         self.messages = messages
         self._reader = reader
-        self._parts: Mapping[str, MediaPart] = {}
+        self.parts: Mapping[str, MediaPart] = {}
         self._pieces: list[Piece] = []
         if not has_media(messages):
             return
@@ -37,7 +38,7 @@ class MediaPrompt:
                 "projector: pass mmproj=, the file that is published beside such models"
             )
         taken = take_media(messages, reader.projector.most_bytes)
-        self.messages, self._parts = taken.messages, taken.parts
+        self.messages, self.parts = taken.messages, taken.parts
 
     def read(self, rendered: str, n_ctx: int) -> Mapping[str, Sequence[int]]:
         """The ids that each character stands for; computes what is new.
@@ -46,18 +47,18 @@ class MediaPrompt:
             ChatTemplateError: the template left a picture or sound out, or repeated it.
             RequestError: as :meth:`Reader.read`.
         """
-        if self._reader is None or not self._parts:
+        if self._reader is None or not self.parts:
             return {}
-        for marker, part in self._parts.items():
+        for marker, part in self.parts.items():
             if (n := rendered.count(marker)) != 1:
                 raise ChatTemplateError(
                     f"the model's chat template writes {part.place} {n} times instead of once"
                 )
-        read = self._reader.read(self._parts.values(), n_ctx)
+        read = self._reader.read(self.parts.values(), n_ctx)
         self._pieces = [piece for pieces in read for piece in pieces]
         return {
             marker: [token for piece in pieces for token in piece.tokens]
-            for marker, pieces in zip(self._parts, read, strict=True)
+            for marker, pieces in zip(self.parts, read, strict=True)
         }
 
     def spans(self, tokens: Sequence[int]) -> list[Span]:
@@ -70,7 +71,7 @@ class MediaPrompt:
         if not begins:
             return []
         if tokens[-1] < 0:
-            place = list(self._parts.values())[-1].place
+            place = list(self.parts.values())[-1].place
             raise MediaError(place, "nothing follows it in the prompt", "Put text behind it")
         return [
             Span(at, piece.embeddings, piece.whole, piece.grid, piece.n_grid_positions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from tiny_mmproj import (
 from llamaherd import Ambient, Llama
 from llamaherd.errors import (
     ChatTemplateError,
+    ClosedError,
     ContextLengthError,
     MediaError,
     ModelLoadError,
     OptionError,
+    QueueFullError,
     UnsupportedError,
 )
 
@@ -169,6 +172,71 @@ def test_callers_with_pictures_and_without_share_the_engine(seeing: Llama) -> No
     for thread in threads:
         thread.join()
     assert [together[at] for at in range(len(messages))] == alone
+
+
+def test_texts_do_not_wait_for_pictures(seeing: Llama) -> None:
+    assert seeing._reader is not None
+    busy = seeing._reader._computing
+
+    async def many() -> list[str]:
+        busy.acquire()  # somebody computes a large picture
+        pictures = [
+            asyncio.ensure_future(
+                seeing.acreate_chat_completion(
+                    [_user("What?", image_part(png(8, 8, 100 + i)))], max_tokens=2
+                )
+            )
+            for i in range(40)
+        ]
+        try:
+            await asyncio.sleep(0)
+            said = await asyncio.wait_for(
+                seeing.acreate_chat_completion([_user("Hello!")], max_tokens=2), 60
+            )
+            assert not any(picture.done() for picture in pictures)
+        finally:
+            busy.release()
+        return [answer["object"] for answer in (said, *await asyncio.gather(*pictures))]
+
+    assert asyncio.run(many()) == ["chat.completion"] * 41
+
+
+def test_a_full_queue_refuses_a_picture_before_it_is_computed(mmproj: Path) -> None:
+    with Llama("demo", mmproj=mmproj, n_parallel=1, max_queue=0, n_threads=1) as llm:
+        running = llm("Hello", stream=True, max_tokens=1000, ignore_eos=True)
+        assert next(running)
+        with pytest.raises(QueueFullError):
+            _ask(llm, _user(image_part(PICTURE)))
+        running.close()
+        assert llm._reader is not None
+        assert llm._reader.n_computed == 0
+
+
+def test_closing_waits_for_the_picture_that_is_computed(mmproj: Path) -> None:
+    found: list[BaseException | str] = []
+    with Llama("demo", mmproj=mmproj, n_threads=1) as llm:
+
+        def ask() -> None:
+            try:
+                for i in range(100):
+                    _ask(llm, _user(image_part(png(8, 8, i))), max_tokens=1)
+            except ClosedError as error:
+                found.append(error)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        while not llm.stats().generated_tokens:
+            time.sleep(0.001)
+    thread.join()
+    assert len(found) == 1
+    with pytest.raises(ClosedError):
+        asyncio.run(llm.acreate_chat_completion([_user(image_part(PICTURE))]))
+
+
+def test_a_picture_that_nothing_follows_is_refused(seeing: Llama) -> None:
+    answer = {"role": "assistant", "content": [image_part(PICTURE)]}
+    with pytest.raises(MediaError, match="nothing follows"):
+        _ask(seeing, _user("What?"), answer)
 
 
 def test_penalties_schemas_and_processors_never_see_a_picture(seeing: Llama) -> None:

@@ -159,6 +159,15 @@ class Engine:
                 "that is not smaller"
             )
 
+    def check_room(self, n_more: int) -> None:
+        """Whether so many requests would be taken now, before work is put into them.
+
+        Raises:
+            QueueFullError, ClosedError: as :meth:`stream`.
+        """
+        with self._lock:
+            self._check_queue(n_more)
+
     def _check_queue(self, n_more: int) -> None:
         if self._closing:
             raise ClosedError(self._closed_because)

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from llamaherd.errors import ContextLengthError
@@ -50,6 +51,7 @@ class Reader:
         max_bytes: of embeddings that are kept.
 
     Attributes:
+        thread: for coroutines to wait on, so that those with text alone need not.
         n_computed: pictures and sounds that were computed.
         n_reused: those that were found kept.
     """
@@ -59,7 +61,13 @@ class Reader:
         self._kept: OrderedDict[bytes, list[Piece]] = OrderedDict()
         self._n_bytes = 0
         self._lock, self._computing = threading.Lock(), threading.Lock()
+        self.thread = ThreadPoolExecutor(1, "llamaherd-media")
         self.n_computed = self.n_reused = 0
+
+    def close(self) -> None:
+        """Free the projector, once nobody uses it. May be called twice."""
+        self.thread.shutdown(wait=False)
+        self.projector.close()
 
     def read(self, parts: Iterable[MediaPart], n_ctx: int) -> list[list[Piece]]:
         """The pieces of each part. Takes seconds for what is new.
