@@ -58,7 +58,8 @@ def _pairs(rows: dict[str, Any]) -> Table:
     for name, value in rows.items():
         if value not in (None, "", [], {}):
             # what a file says is shown as it stands: no markup, no control characters
-            text = "".join(ch if ch.isprintable() else "?" for ch in str(value))
+            said = f"{value:.6g}" if isinstance(value, float) else str(value)  # as 32 bits hold it
+            text = "".join(ch if ch.isprintable() else "?" for ch in said)
             table.add_row(Text(f"  {name}", style="dim"), Text(text))
     return table
 
