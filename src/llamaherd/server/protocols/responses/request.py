@@ -85,6 +85,7 @@ def chat_call(body: JSON, earlier: Iterable[JSON] = ()) -> ChatCall:
         raise OptionError("truncation", body["truncation"], "'auto' or 'disabled'")
     options |= form | _logprobs(body)
     options["stream_options"] = {"include_usage": True}
+    options["continue_final_message"] = False  # an item at the end is complete
     ignored += [*unread, *skipped_tools, *skipped_items]
     return ChatCall(model_name(body), messages, options, ignored, hints)
 
