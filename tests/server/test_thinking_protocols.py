@@ -65,9 +65,8 @@ def test_an_effort_of_none_is_no_thought(thinker: Running) -> None:
             response = client.responses.create(
                 model="thinker",
                 input=HI,
-                reasoning={"effort": effort},  # type: ignore[typeddict-item]
                 max_output_tokens=12,
-                extra_body={"ignore_eos": True},
+                extra_body={"reasoning": {"effort": effort}, "ignore_eos": True},
             )
             return [item.type for item in response.output]
 
