@@ -53,6 +53,8 @@ def test_it_is_llama_indexs_kind_of_model(llm: LlamaCppLLM) -> None:
     assert llm.metadata.is_function_calling_model
     assert llm.metadata.context_window == llm.load().n_ctx()
     assert llm.metadata.num_output == 64
+    assert demo_llm(max_tokens=None).metadata.num_output == 256
+    assert demo_llm(max_tokens=None, n_ctx=400).metadata.num_output == 100
     assert llm.metadata.model_name == llm.load().metadata["general.name"]
 
 

@@ -69,11 +69,14 @@ async def test_a_call_can_be_required_or_chosen(llm: LlamaCppLLM) -> None:
 def test_several_calls_only_if_allowed(llm: LlamaCppLLM) -> None:
     asked = "what is the weather in Paris and in London?"
     assert len(_calls(llm, llm.chat_with_tools(TOOLS, asked))) == 1
-    response = llm.chat_with_tools(TOOLS, asked, allow_parallel_tool_calls=True)
-    assert _calls(llm, response) == [
-        ("get_weather", {"location": "Paris"}),
-        ("get_weather", {"location": "London"}),
-    ]
+    both: Any = {"allow_parallel_tool_calls": True}
+    whole = llm.chat_with_tools(TOOLS, asked, **both)
+    *_, streamed = llm.stream_chat_with_tools(TOOLS, asked, **both)
+    for response in (whole, streamed):
+        assert _calls(llm, response) == [
+            ("get_weather", {"location": "Paris"}),
+            ("get_weather", {"location": "London"}),
+        ]
 
 
 def test_no_call_is_an_error_where_one_was_expected(llm: LlamaCppLLM) -> None:

@@ -98,14 +98,14 @@ class LlamaCppLLM(ModelComponent, FunctionCallingLLM):
     def metadata(self) -> LLMMetadata:
         """What the model's file and its context say; loads the model.
 
-        ``num_output`` is ``max_tokens``, where it is given: what prompts leave room for.
+        ``num_output``, which prompts leave room for, is ``max_tokens`` where that is given.
         """
         llama = self._source.get()
-        options = self._call_options({})
+        n_ctx, max_tokens = llama.n_ctx(), self._call_options({}).get("max_tokens")
         return LLMMetadata(
-            context_window=llama.n_ctx(),
-            num_output=SamplingParams(max_tokens=options.get("max_tokens")).token_limit
-            or DEFAULT_NUM_OUTPUTS,
+            context_window=n_ctx,
+            num_output=SamplingParams(max_tokens=max_tokens).token_limit
+            or min(DEFAULT_NUM_OUTPUTS, n_ctx // 4),
             is_chat_model=self._chats(llama),
             is_function_calling_model=self._chats(llama) and "tools" in llama.capabilities,
             model_name=self._source.title(),
