@@ -15,7 +15,7 @@ import numpy.typing as npt
 from llamaherd.errors import MediaError, ModelLoadError, UnsupportedError
 from llamaherd.media.images import picture_finding
 from llamaherd.media.parts import Kind, MediaPart
-from llamaherd.media.sounds import SoundError, trusted_sound
+from llamaherd.media.sounds import LEAST_SAMPLES, SoundError, trusted_sound
 from llamaherd.model import Model
 from llamaherd.model.gguf_projector import check_projector
 from llamaherd.model.memory import physical_cores
@@ -109,10 +109,14 @@ class Projector:
         data = self._trusted(part)
         logs.forget_recent()
         try:
-            return Bitmap(self._handle, data)
+            bitmap = Bitmap(self._handle, data)
         except ValueError:
             said = logs.recent_complaints() or "llama.cpp cannot unpack it"
             raise MediaError(part.place, f"is damaged ({said})", "Write the file anew") from None
+        if part.kind == "audio" and bitmap.width < LEAST_SAMPLES:  # libmtmd asserts two
+            bitmap.close()
+            raise MediaError(part.place, "the sound has no samples", "Give a longer one")
+        return bitmap
 
     def segments(self, part: MediaPart, bitmap: Bitmap) -> tuple[Chunks, list[Segment]]:
         """What the part becomes in a prompt, not computed yet; valid while the chunks live.

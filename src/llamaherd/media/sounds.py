@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 FORMATS = "WAV, MP3 or FLAC"
-RATES_HZ = range(1000, 768001)
+RATES_HZ = range(1000, 384001)
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 WAV_KINDS = {(PCM, 8), (PCM, 16), (PCM, 24), (PCM, 32), (FLOAT, 32), (FLOAT, 64)}
 FRAME_COUNTS = b"Xing", b"Info", b"VBRI"
@@ -132,7 +132,8 @@ def _most_mp3_seconds(data: bytes) -> float:
     rate_hz = np.array([44100, 48000, 32000, 0])[raw[at + 2] >> 2 & 3]
     rate_hz = rate_hz // np.array([4, 1, 2, 1])[version]
     valid = (version != 1) & (layer != 0) & (rate_hz > 0) & (raw[at + 2] >> 4 != 15)
-    return float((1152 / rate_hz[valid]).sum())
+    samples = np.where((layer == 1) & (version != 3), 576, 1152)  # layer 1 is called III
+    return float((samples[valid] / rate_hz[valid]).sum())
 
 
 def _check_length(n_samples: int) -> None:

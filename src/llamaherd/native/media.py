@@ -50,6 +50,11 @@ class Bitmap(Handle):
             raise ValueError("mtmd_helper_bitmap_init_from_buf returned NULL")
         self._owned = made.bitmap
 
+    @property
+    def width(self) -> int:
+        """Pixels in a row, or samples of a sound."""
+        return int(c.mtmd_bitmap_get_nx(self.pointer))
+
     def _free(self, owned: Any) -> None:
         c.mtmd_bitmap_free(owned)
 
