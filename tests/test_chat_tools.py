@@ -195,7 +195,9 @@ def test_thoughts_come_apart_from_text_and_are_counted() -> None:
         assert silent.endswith("</think>\n\n")
 
 
-def test_keywords_that_cannot_be_enforced_are_let_go_unless_a_tool_is_strict(llm: Llama) -> None:
+def test_keywords_that_cannot_be_enforced_are_named_or_let_go_if_asked_to(
+    llm: Llama, caplog: pytest.LogCaptureFixture
+) -> None:
     labels = {"type": "object", "propertyNames": {"minLength": 3}, "additionalProperties": {}}
     schema = {
         "type": "object",
@@ -203,7 +205,10 @@ def test_keywords_that_cannot_be_enforced_are_let_go_unless_a_tool_is_strict(llm
         "required": ["location"],
     }
     tool: dict[str, Any] = {"name": "get_weather", "parameters": schema}
-    choice = _ask(llm, WEATHER, tools=[tool], tool_choice="required")
+    lenient = {**tool, "strict": False}
+    choice = _ask(llm, WEATHER, tools=[lenient], tool_choice="required")
     assert _calls(choice)[0][1]["location"] == "Paris"
-    with pytest.raises(GrammarError, match="propertyNames"):
-        _ask(llm, WEATHER, tools=[{**tool, "strict": True}])
+    assert "propertyNames" in caplog.text
+    for strict in (None, True):
+        with pytest.raises(GrammarError, match="propertyNames"):
+            _ask(llm, WEATHER, tools=[{**tool, "strict": strict}])

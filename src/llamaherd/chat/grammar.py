@@ -9,7 +9,7 @@ from typing import Any
 
 from llamaherd.chat.grammar_values import Values
 from llamaherd.chat.lark import Lark
-from llamaherd.chat.schemas import Strict, closed
+from llamaherd.chat.schemas import Lenient, closed
 from llamaherd.chat.syntax import (
     ARGUMENTS,
     ID,
@@ -179,7 +179,7 @@ class _Grammar:
 
     def _arguments(self, calls: ToolSyntax, function: Mapping[str, Any]) -> str:
         given = function.get("parameters") or {"type": "object", "properties": {}}
-        schema, lenient = closed(given), not isinstance(given, Strict)
+        schema, lenient = closed(given), isinstance(given, Lenient)
         if calls.parameters is None:
             return self.lark.json_of(schema, calls.json, lenient=lenient)
         values = Values(self.lark, calls.parameters, schema, function["name"], lenient=lenient)

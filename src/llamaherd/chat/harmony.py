@@ -25,7 +25,7 @@ from llamaherd.chat.events import (
 from llamaherd.chat.grammar import Demand
 from llamaherd.chat.lark import Lark
 from llamaherd.chat.parser import ResumedParser, checked_object
-from llamaherd.chat.schemas import Strict, closed
+from llamaherd.chat.schemas import Lenient, closed
 from llamaherd.chat.syntax import AnswerSyntax, JsonStyle
 
 START, CHANNEL, MESSAGE = "<|start|>", "<|channel|>", "<|message|>"
@@ -173,6 +173,6 @@ def _call(lark: Lark, tool: Mapping[str, Any]) -> str:
     )
     head = lark.choice(*map(lark.literal, heads))
     given = function.get("parameters") or {"properties": {}}
-    style, lenient = JsonStyle(", ", ": "), not isinstance(given, Strict)
+    style, lenient = JsonStyle(", ", ": "), isinstance(given, Lenient)
     arguments = lark.json_of(closed(given), style, lenient=lenient)
     return lark.rule(f"{head} {arguments} {lark.closing('<|call|>')}".strip())

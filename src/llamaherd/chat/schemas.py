@@ -10,12 +10,8 @@ _NAMED = ("properties", "$defs", "definitions")
 _LISTED = ("anyOf", "oneOf", "prefixItems")  # closed parts of allOf would exclude each other
 
 
-class Strict(dict[str, Any]):
-    """A schema to be enforced whole.
-
-    Of a tool's schema that is not meant so, keywords that cannot be enforced are let go: coding
-    agents and MCP servers send dozens of tools, with whatever their libraries write into schemas.
-    """
+class Lenient(dict[str, Any]):
+    """The schema of a tool that is not strict: keywords that cannot be enforced are let go."""
 
 
 def closed(schema: Mapping[str, Any]) -> Mapping[str, Any]:

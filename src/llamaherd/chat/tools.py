@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Union
 
-from llamaherd.chat.schemas import Strict, closed_throughout
+from llamaherd.chat.schemas import Lenient, closed_throughout
 from llamaherd.errors import OptionError
 
 Definition = dict[str, Any]
@@ -63,9 +63,11 @@ def _checked(place: str, tool: Mapping[str, Any]) -> Definition:
     strict = function.get("strict")
     if strict not in (None, True, False):
         raise OptionError(f"{place}.function.strict", strict, "a boolean")
+    parameters = found["function"]["parameters"]
     if strict:
-        function = found["function"]
-        function["parameters"] = Strict(closed_throughout(function["parameters"]))
+        found["function"]["parameters"] = closed_throughout(parameters)
+    elif strict is False:
+        found["function"]["parameters"] = Lenient(parameters)
     return found
 
 

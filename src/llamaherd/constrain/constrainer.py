@@ -140,7 +140,7 @@ class Constrainer:
         if warnings := "; ".join(matcher.get_grammar_warnings()):
             if LENIENT not in source:
                 raise GrammarError(f"the {kind} cannot be enforced: {warnings}")
-            logger.info("a part of a tool's schema is not enforced: %s", warnings)
+            logger.warning("a part of a tool's schema is not enforced: %s", warnings)
         return matcher
 
     @functools.cached_property

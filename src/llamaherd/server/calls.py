@@ -37,7 +37,22 @@ class ChatCall:
     def options_for(self, capabilities: Collection[str]) -> JSON:
         """The options for a model that can do so much."""
         known = {name: value for name, value in self.hints.items() if _NEEDS[name] in capabilities}
-        return {**self.options, **known}
+        options = {**self.options, **known}
+        if isinstance(tools := options.get("tools"), list):
+            options["tools"] = [_best_effort(tool) for tool in tools]
+        return options
+
+
+def _best_effort(tool: Any) -> Any:
+    """A tool that is not strict unless it says so, as in OpenAI's API.
+
+    Coding agents and MCP servers send dozens of tools, with whatever their libraries write into
+    schemas: refused for a keyword that cannot be enforced, none of them would work.
+    """
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or function.get("strict") is not None:
+        return tool
+    return {**tool, "function": {**function, "strict": False}}
 
 
 @dataclass
