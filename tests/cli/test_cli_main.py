@@ -47,6 +47,8 @@ MISTAKES = [
     (["chat", "-p", "hi", "-t", "1", "-o", "temperature=1"], 2, "no second value"),
     (["chat", "-p", "hi", "-n", "1", "-o", "n_predict=1"], 2, "no second value"),
     (["chat", "-p", "hi", "-o", "n=2"], 2, "one answer"),
+    (["chat", "demo", "hi"], 2, "a prompt comes after -p"),
+    (["info", "llama3"], 1, "Give the path of a .gguf file"),
     (["chat", "-p", " "], 2, "there is no prompt"),
     (["chat"], 2, "there is no prompt"),
     (["complete"], 2, "there is no prompt"),

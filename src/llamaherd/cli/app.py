@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -90,5 +90,11 @@ def _misused(error: BaseException) -> int:
     context = getattr(error, "ctx", None)
     message = getattr(error, "format_message", error.__str__)().rstrip(".")
     path = context.command_path if context else "llamaherd"
+    if "unexpected extra argument" in message and _takes_prompt(context):
+        message += ": a prompt comes after -p"
     complain(f"{' '.join(message.split())} (see `{path} --help`)")
     return MISUSED if isinstance(error, _UsageError) else FAILED
+
+
+def _takes_prompt(context: Any) -> bool:
+    return context is not None and any(each.name == "prompt" for each in context.command.params)

@@ -213,7 +213,9 @@ def read_gguf(path: str | os.PathLike[str]) -> GGUFFile:
     """Read the header of the GGUF file at `path`; :class:`ModelLoadError` says what is wrong."""
     path = Path(path)
     if not path.exists():
-        raise ModelLoadError(path, "does not exist", "Check the path.")
+        is_named = path.suffix == ".gguf"
+        remedy = "Check the path." if is_named else "Give the path of a .gguf file."
+        raise ModelLoadError(path, "does not exist", remedy)
     if path.is_dir():
         raise ModelLoadError(path, "is a folder", "Name the .gguf file in it.")
     if not path.is_file():
