@@ -270,7 +270,8 @@ def _source(template: str | os.PathLike[str] | None) -> str | None:
     try:
         return Path(template).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise OptionError("chat_template", template, f"a readable file: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise OptionError("chat_template", str(template), f"a readable file ({why})") from error
 
 
 def as_list(prompt: Prompt | Sequence[Prompt]) -> list[Prompt]:

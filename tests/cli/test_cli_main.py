@@ -54,7 +54,7 @@ MISTAKES = [
     (["complete"], 2, "there is no prompt"),
     (["chat", "missing.gguf", "-p", "hi"], 1, "missing.gguf: does not exist"),
     (["info", "missing.gguf"], 1, "missing.gguf: does not exist"),
-    (["chat", "-p", "hi", "--chat-template", "missing.jinja"], 1, "missing.jinja: No such file"),
+    (["chat", "-p", "hi", "--chat-template", "missing.jinja"], 2, "(No such file"),
     (["chat", "-p", "hi", "-c", "0", "-o", "n_batch=0"], 2, "n_batch=0: expected"),
     (["tokenize", "demo", "a", "--ids", "--count"], 2, "not both"),
     (["bench", "demo", "--batches", "1,x"], 2, "--batches 1,x"),
