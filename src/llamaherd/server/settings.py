@@ -16,6 +16,7 @@ from typing import Any
 from llamaherd.errors import OptionError, UnknownOptionError
 from llamaherd.params import (
     ContextParams,
+    MediaParams,
     ModelParams,
     Params,
     SamplingParams,
@@ -130,7 +131,7 @@ class ModelSettings(Params):
                 "a GGUF file that exists, or 'demo'; models are not downloaded",
             )
         own = {k: v for k, v in self.options.items() if k not in LLAMA_OPTIONS}
-        kinds = ModelParams, ContextParams, SamplingParams
+        kinds = ModelParams, ContextParams, MediaParams, SamplingParams
         for kind, chosen in zip(kinds, split_options(own, *kinds), strict=True):
             kind(**chosen)
 
