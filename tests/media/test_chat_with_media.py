@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from reference import MARKER, reference_logits
+from tiny_gguf import Typed
 from tiny_mmproj import (
     IMAGE_TOKENS,
     SOUND_TOKENS,
-    VISION,
     audio_part,
     image_part,
     png,
@@ -68,9 +68,20 @@ def _logprob(answer: Any) -> float:
     return found
 
 
-@pytest.mark.parametrize("vision", VISION)
+TILES: dict[str, object] = {
+    "clip.vision.mm_patch_merge_type": "spatial_unpad",
+    "clip.vision.image_grid_pinpoints": [Typed("i", n) for n in (28, 56, 56, 28, 56, 56)],
+}
+"""As llava-1.6 reads large pictures: in tiles, each a stretch of its own."""
+
+
+@pytest.mark.parametrize(
+    ("vision", "changes"), [("mlp", {}), ("gemma3", {}), ("mlp", TILES)], ids=str
+)
 @pytest.mark.parametrize("seed", range(3))
-def test_answers_are_those_of_llama_cpp_itself(vision: str, seed: int, tmp_path: Path) -> None:
+def test_answers_are_those_of_llama_cpp_itself(
+    vision: str, changes: dict[str, object], seed: int, tmp_path: Path
+) -> None:
     path = tmp_path / "mmproj.gguf"
     pictures = [png(40 + seed, 25, seed), png(9, 9, seed)]
     drawn: list[Any] = []
@@ -79,7 +90,8 @@ def test_answers_are_those_of_llama_cpp_itself(vision: str, seed: int, tmp_path:
         drawn.append(logits.copy())
 
     with Llama("demo", n_threads=1) as llm:
-        path.write_bytes(tiny_mmproj(llm.n_embd(), vision=vision, audio=True, seed=seed))
+        data = tiny_mmproj(llm.n_embd(), vision=vision, audio=True, seed=seed, changes=changes)
+        path.write_bytes(data)
         rendered = llm.apply_chat_template([_user(f"a{MARKER}b {MARKER} c{MARKER}")])
         media = [pictures[0], wav(), pictures[1]]
         expected = reference_logits(llm.model, path, rendered, media, 5)
