@@ -281,7 +281,10 @@ class ContextParams(Params):
     n_batch: int = option(2048, "most tokens a llama_decode call takes", ge=1, le=1 << 20)
     n_ubatch: int = option(512, "most tokens computed at a time", ge=1, le=1 << 20)
     n_threads: int | None = option(
-        None, "threads to generate with; None: physical cores", ge=1, le=512
+        None,
+        "threads to generate with; None: physical cores, for models under 32 MiB one",
+        ge=1,
+        le=512,
     )
     n_threads_batch: int | None = option(
         None, "threads to read prompts with; None: n_threads", ge=1, le=512

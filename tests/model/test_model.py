@@ -266,3 +266,10 @@ def test_an_embedding_model_refuses_to_generate(tmp_path: Path) -> None:
     path.write_bytes(_tiny_bert())
     with Llama(path) as llm, pytest.raises(UnsupportedError, match=r"bert\.gguf"):
         llm([5, 6])
+
+
+def test_tiny_models_compute_with_one_thread_unless_told_otherwise() -> None:
+    with Model("demo") as model:
+        assert model.n_threads_for(ContextParams()) == 1
+        assert model.n_threads_for(ContextParams(n_threads=3)) == 3
+    assert memory.default_threads(1 << 30) == memory.physical_cores()

@@ -117,7 +117,7 @@ def _progress(total: int) -> Iterator[Any]:
 
 def _about(model: Model, params: ContextParams) -> dict[str, Any]:
     """What the figures depend on."""
-    from llamaherd.cli.system import device_names, threads_for
+    from llamaherd.cli.system import device_names
 
     return {
         "file": model.path.name,
@@ -127,7 +127,7 @@ def _about(model: Model, params: ContextParams) -> dict[str, Any]:
         "library": model.runtime,
         "machine": f"{platform.system()} {platform.machine()}",
         "devices": device_names(),
-        "threads": threads_for(params),
+        "threads": model.n_threads_for(params),
     }
 
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 
 from llamaherd.cli.bench_case import BenchCase, BenchResult
-from llamaherd.cli.system import threads_for
 from llamaherd.errors import ContextCreateError, DecodeError
 from llamaherd.model import Model
 from llamaherd.model.native_params import native_context_params
@@ -48,7 +47,7 @@ class BenchRunner:
 
     def _context(self, case: BenchCase) -> ContextHandle:
         n_ctx = (case.n_prompt + case.n_generated) * case.n_seq
-        native = native_context_params(self._params, n_ctx, threads_for(self._params))
+        native = native_context_params(self._params, n_ctx, self._model.n_threads_for(self._params))
         native.n_seq_max = case.n_seq  # each has n_ctx / n_seq tokens to itself
         native.n_batch = max(native.n_batch, case.n_seq)
         logs.forget_recent()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass
 
-from llamaherd.model.memory import physical_cores
 from llamaherd.native import bindings as c
-from llamaherd.params import ContextParams
 
 _KINDS = {
     c.GGML_BACKEND_DEVICE_TYPE_CPU: "CPU",
@@ -55,8 +53,3 @@ def cpu_features() -> list[str]:
     text = (c.llama_print_system_info() or b"").decode()
     pairs = (part.rpartition(":")[2].partition("=") for part in text.split("|"))
     return [name.strip() for name, _, value in pairs if value.strip() not in ("", "0")]
-
-
-def threads_for(params: ContextParams) -> int:
-    """Threads that a context with these options generates with."""
-    return params.n_threads or physical_cores()

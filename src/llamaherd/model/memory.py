@@ -12,6 +12,8 @@ from llamaherd.params import ContextParams
 
 CACHE_SHARE = 0.5
 """A context chosen by us takes at most this share of the free memory."""
+TINY_BYTES = 32 << 20
+"""Weights of a model whose steps are shorter than it takes to wake a thread."""
 LEAST_N_CTX = 512
 """Tokens that a context chosen by us has at least, unless the model was trained on fewer."""
 
@@ -21,6 +23,15 @@ def physical_cores() -> int:
     usable = len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else 0
     cores = psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
     return max(1, min(cores, usable or cores))
+
+
+def default_threads(weights_bytes: int) -> int:
+    """Threads to compute with: one a core, and a single one for tiny models.
+
+    Threads wait for each other at every operation, by spinning. Where a step takes a millisecond
+    and other programs are busy, that costs ten times what a second thread gains.
+    """
+    return physical_cores() if weights_bytes > TINY_BYTES else 1
 
 
 def cache_bytes_per_token(model: ModelHandle, params: ContextParams) -> int:

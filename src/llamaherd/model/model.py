@@ -12,7 +12,7 @@ from typing import Any
 from llamaherd.errors import ContextCreateError, ModelLoadError, OptionError, UnsupportedError
 from llamaherd.model.fingerprint import fingerprint
 from llamaherd.model.gguf import GGUFFile, check_adapter, check_model
-from llamaherd.model.memory import cache_bytes_per_token, default_n_ctx, physical_cores
+from llamaherd.model.memory import cache_bytes_per_token, default_n_ctx, default_threads
 from llamaherd.model.native_params import NativeModelParams, native_context_params
 from llamaherd.model.progress import progress_bar
 from llamaherd.model.source import model_file
@@ -136,6 +136,10 @@ class Model:
         """Bytes of all tensors."""
         return int(c.llama_model_size(self.handle.pointer))
 
+    def n_threads_for(self, params: ContextParams) -> int:
+        """Threads that a context with these options generates with."""
+        return params.n_threads or default_threads(self.size_bytes)
+
     @property
     def n_params(self) -> int:
         """Number of weights."""
@@ -245,7 +249,7 @@ class Model:
         """
         self._check_has_weights()  # llama.cpp would abort the process
         n_ctx = self.n_ctx_for(params)
-        native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
+        native = native_context_params(params, n_ctx, self.n_threads_for(params))
         native.n_seq_max = n_seq or params.n_parallel
         native.n_outputs_max = n_outputs_max
         return self._context(native)
@@ -273,7 +277,7 @@ class Model:
             ContextCreateError, UnsupportedError: as :meth:`new_context`.
         """
         self._check_has_weights()
-        native = native_context_params(params, n_ctx, params.n_threads or physical_cores())
+        native = native_context_params(params, n_ctx, self.n_threads_for(params))
         native.embeddings = True
         native.pooling_type = getattr(c, f"LLAMA_POOLING_TYPE_{pooling.upper()}")
         native.n_seq_max, native.n_batch, native.n_ubatch = n_seq, n_batch, n_batch
