@@ -13,10 +13,10 @@ from cli_program import Program, program
 from tiny_gguf import tiny_llama
 
 from llamaherd import Llama
-from llamaherd.cli.cache_size import CacheSize, cache_size
 from llamaherd.cli.model_report import describe
 from llamaherd.cli.template_abilities import Probe
 from llamaherd.model import Model
+from llamaherd.model.cache_size import CacheSize, cache_size
 from llamaherd.model.gguf import GGUFFile, NumberArray, Value, ValueType, check_model
 from llamaherd.params import ContextParams
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from llamaherd.cli.cache_size import Layers, cache_size
 from llamaherd.cli.template_abilities import Probe
+from llamaherd.model.cache_size import Layers, cache_size
 from llamaherd.model.gguf import GGUFFile, StringArray
 from llamaherd.model.gguf_projector import projector_types
 from llamaherd.native import bindings as c

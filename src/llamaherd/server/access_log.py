@@ -41,6 +41,9 @@ class Record:
 
     def note(self, response: Mapping[str, Any]) -> None:
         """What a whole response, or the last chunk of a choice, tells."""
+        if usage := response.get("usage"):
+            self.prompt_tokens = usage["prompt_tokens"]
+            self.generated_tokens = usage.get("completion_tokens")
         timings = response.get("timings")
         if timings is None:
             return
@@ -48,8 +51,9 @@ class Record:
         if not choices or choices[0]["finish_reason"] is None:
             return
         self.cached_tokens = timings["cache_n"]
-        self.prompt_tokens = timings["cache_n"] + timings["prompt_n"]
-        self.generated_tokens = (self.generated_tokens or 0) + timings["predicted_n"]
+        if not usage:
+            self.prompt_tokens = timings["cache_n"] + timings["prompt_n"]
+            self.generated_tokens = (self.generated_tokens or 0) + timings["predicted_n"]
         self.finish_reason = choices[0]["finish_reason"]
 
     def write(self) -> None:

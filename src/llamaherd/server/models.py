@@ -189,19 +189,22 @@ class Models:
     async def _load_in_turn(self, resident: Resident) -> None:
         if resident not in self._residents and resident not in self.retired:
             raise Refused(404, f"{resident.name} was taken out of the configuration", param="model")
-        await self._make_room(resident)
+        if self._memory_bytes is not None:
+            await self._make_room(resident, self._memory_bytes)
         begin = time.monotonic()
         logger.info("loading %s", resident.name)
         resident.llm = await asyncio.to_thread(self._loader, resident.settings)
         resident.measure()
         logger.info("loaded %s in %.1f s", resident.name, time.monotonic() - begin)
 
-    async def _make_room(self, wanted: Resident) -> None:
+    async def _make_room(self, wanted: Resident, most_bytes: int) -> None:
         """Unload what was used longest ago until ``wanted`` fits; requests finish first."""
-        while self._memory_bytes is not None:
+        if not wanted.n_bytes:
+            await asyncio.to_thread(wanted.estimate)
+        while True:
             residents = [*self._residents, *self.retired]
             held = [each for each in residents if each.llm is not None]
-            if not held or sum(r.n_bytes for r in held) + wanted.n_bytes <= self._memory_bytes:
+            if not held or sum(r.n_bytes for r in held) + wanted.n_bytes <= most_bytes:
                 return
             idle = [each for each in held if not each.running]
             await self._unload(min(idle or held, key=lambda each: each.last_used))

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from typing import Literal
 
 from llamaherd.llama import Llama
+from llamaherd.model.cache_size import cache_size
+from llamaherd.model.gguf import check_model
+from llamaherd.model.memory import CACHE_SHARE, LEAST_N_CTX, free_bytes
 from llamaherd.model.source import model_file
 from llamaherd.server.settings import ModelSettings
 
@@ -30,7 +33,7 @@ class Resident:
         last_used: of the monotonic clock.
         since: seconds since the epoch when the server learned of it.
         was_loaded: whether it has been in memory at least once.
-        n_bytes: of memory that it takes; an estimate before it was loaded.
+        n_bytes: of memory that it takes; 0: nobody knows yet.
     """
 
     def __init__(self, settings: ModelSettings) -> None:
@@ -41,7 +44,7 @@ class Resident:
         self.leaving = False
         self.running = 0
         self.last_used = time.monotonic()
-        self.n_bytes = _file_bytes(settings.file)
+        self.n_bytes = 0
         self.since = int(time.time())
         self.was_loaded = False
 
@@ -56,6 +59,22 @@ class Resident:
         if self.llm is not None:
             return "loaded"
         return "unloaded" if self.loading is None else "loading"
+
+    def estimate(self) -> None:
+        """Guess from the file how much memory it will take. Any thread.
+
+        Raises:
+            ModelLoadError: the file is no model.
+        """
+        parts = check_model(model_file(self.settings.file))
+        first, n_ctx = parts[0], self.settings.options.get("n_ctx")
+        context = cache_size(first)
+        if n_ctx:
+            cache = context.at(n_ctx)
+        else:  # the engine's own choice: the model's, in half of the free memory
+            trained = first.integer(f"{first.architecture}.context_length") or LEAST_N_CTX
+            cache = min(context.at(trained), int(free_bytes() * CACHE_SHARE))
+        self.n_bytes = sum(part.path.stat().st_size for part in parts) + cache
 
     def measure(self) -> None:
         """Note how much memory it takes, now that it is loaded."""
@@ -78,10 +97,6 @@ def load(settings: ModelSettings) -> Llama:
         llm.close()
         raise
     return llm
-
-
-def _file_bytes(file: str) -> int:
-    return model_file(file).stat().st_size
 
 
 def _progress(name: str) -> Callable[[float], None]:

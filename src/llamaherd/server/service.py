@@ -151,6 +151,8 @@ class Service:
     ) -> Response:
         """:meth:`use` as a JSON response."""
         found = await self.use(request, model, work, ignored)
+        if isinstance(found, dict):
+            record_of(request.scope).note(found)
         return await asyncio.to_thread(reply, found, ignored_header(ignored))
 
     def stop_all(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -122,11 +123,11 @@ class EventStream(Response):
     async def _break_silence(self, send: Send) -> None:
         while self._encoder.keep_alive:
             await asyncio.sleep(self._keep_alive_s)
-            if anyio.current_time() - self._last_sent >= self._keep_alive_s:
+            if time.monotonic() - self._last_sent >= self._keep_alive_s:
                 await self._send(send, self._encoder.keep_alive)
 
     async def _send(self, send: Send, data: bytes) -> None:
-        self._last_sent = anyio.current_time()
+        self._last_sent = time.monotonic()
         await send(_body(data, more=True))
 
 

@@ -1,0 +1,44 @@
+"""``llamaherd serve`` before it listens: what it refuses, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cli_program import run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "name a model"),
+        (["demo", "--host", "0.0.0.0"], "API key"),
+        (["no-such-file.gguf"], "a GGUF file that exists"),
+        (["demo", "demo"], "names and aliases that differ"),
+        (["demo", "--port", "99999"], "<= 65535"),
+        (["demo", "--default-model", "x"], "one of ['demo']"),
+        (["demo", "-o", "n_ctxx=5"], "did you mean 'n_ctx'"),
+        (["demo", "--api-key", "short"], "at least 8 printable"),
+        (["--config", "no-such.toml"], "no-such.toml"),
+    ],
+)
+def test_nonsense_is_named(arguments: list[str], told: str) -> None:
+    done = run("serve", *arguments)
+    assert done.returncode in (1, 2)
+    assert told in done.stderr
+
+
+def test_a_broken_model_ends_it(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"no model")
+    done = run("serve", str(broken), "--port", "0")
+    assert done.returncode == 1
+    assert "broken.gguf" in done.stderr
+
+
+def test_a_mistake_in_the_configuration_is_named(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[models.a]\nfile = "demo"\nalias = ["x"]\n')
+    done = run("serve", "--config", str(config))
+    assert done.returncode == 2
+    assert "did you mean 'models.a.aliases'" in done.stderr
