@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cli_program import run
+from cli_program import run_process
 
 
 @pytest.mark.parametrize(
@@ -23,22 +23,22 @@ from cli_program import run
     ],
 )
 def test_nonsense_is_named(arguments: list[str], told: str) -> None:
-    done = run("serve", *arguments)
-    assert done.returncode in (1, 2)
-    assert told in done.stderr
+    done = run_process("serve", *arguments)
+    assert done.code in (1, 2)
+    assert told in done.err
 
 
 def test_a_broken_model_ends_it(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"no model")
-    done = run("serve", str(broken), "--port", "0")
-    assert done.returncode == 1
-    assert "broken.gguf" in done.stderr
+    done = run_process("serve", str(broken), "--port", "0")
+    assert done.code == 1
+    assert "broken.gguf" in done.err
 
 
 def test_a_mistake_in_the_configuration_is_named(tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text('[models.a]\nfile = "demo"\nalias = ["x"]\n')
-    done = run("serve", "--config", str(config))
-    assert done.returncode == 2
-    assert "did you mean 'models.a.aliases'" in done.stderr
+    done = run_process("serve", "--config", str(config))
+    assert done.code == 2
+    assert "did you mean 'models.a.aliases'" in done.err
