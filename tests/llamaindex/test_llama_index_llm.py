@@ -208,6 +208,7 @@ def test_an_option_may_be_changed_later_and_is_checked() -> None:
         ({"stream_options": {}}, UnknownOptionError, "stream_options"),
         ({"temperature": -1}, OptionError, "temperature"),
         ({"n_ctx": -1}, OptionError, "n_ctx"),
+        ({"timeout": 5}, OptionError, "timeout=5.0.*base_url"),
         ({"api_kee": "x"}, UnknownOptionError, "'api_key'"),
         ({"model_path": "demo"}, OptionError, "either model or model_path"),
     ],

@@ -98,11 +98,19 @@ class ModelComponent(BaseComponent):
         load_options = {name: value for name, value in options.items() if name in LOAD_NAMES}
         if self.base_url is None:
             assert self.model is not None, "one of them was given"
+            self._refuse_for_local("api_key", "timeout", "max_retries")
             return LocalSource(self.model, {**LOAD_DEFAULTS, **load_options})
         for name, value in load_options.items():
             raise OptionError(name, value, "none beside base_url: the server loads the model")
         key = None if self.api_key is None else self.api_key.get_secret_value()
         return ServerSource(self.base_url, self.model, key, self.timeout, self.max_retries)
+
+    def _refuse_for_local(self, *names: str) -> None:
+        for name in names:
+            if (value := getattr(self, name)) != type(self).model_fields[name].default:
+                raise OptionError(
+                    name, value, "none without base_url (deadline_s bounds an answer)"
+                )
 
     @classmethod
     def _is_field(cls, name: str) -> bool:
