@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +240,16 @@ def test_what_cannot_be_done_is_a_typed_error(llm: LlamaCppLLM) -> None:
         llm.chat(JOKE, n=2)
     with pytest.raises(UnsupportedError, match="enable_thinking"):
         llm.complete("a", formatted=True, enable_thinking=True)
+
+
+def test_without_llama_index_the_import_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['llama_index'] = None\n"
+        "try: import llamaherd.llama_index\n"
+        "except ModuleNotFoundError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "pip install 'llamaherd[llama-index]'" in done.stdout
 
 
 # -- life -------------------------------------------------------------------------------------
