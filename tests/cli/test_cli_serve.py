@@ -11,13 +11,14 @@ from cli_program import run_process
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "name a model"),
+        ([], "at least one model"),
         (["demo", "--host", "0.0.0.0"], "API key"),
         (["no-such-file.gguf"], "a GGUF file that exists"),
         (["demo", "demo"], "names and aliases that differ"),
         (["demo", "--port", "99999"], "<= 65535"),
         (["demo", "--default-model", "x"], "one of ['demo']"),
         (["demo", "-o", "n_ctxx=5"], "did you mean 'n_ctx'"),
+        (["demo", "--lora", "x"], "expected NAME=FILE"),
         (["demo", "--api-key", "short"], "at least 8 printable"),
         (["--config", "no-such.toml"], "no-such.toml"),
     ],

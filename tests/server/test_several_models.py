@@ -208,3 +208,16 @@ def test_settings_come_from_a_file_the_environment_and_flags(tmp_path: Path) -> 
     assert found.server.cors_origins == ["http://a", "http://b"]
     assert [model.name for model in found.models] == ["first", "second"]
     assert found.models[0].all_names == ("first", "x")
+    environment = {"LLAMAHERD_CONFIG": str(config), "LLAMAHERD_MODELS": "a=demo,b=demo"}
+    found = read_settings(environment=environment)
+    assert [model.name for model in found.models] == ["first", "a", "b"]
+    flags: dict[str, Any] = {"aliases": ["y"], "preload": False, "options": {"n_ctx": 512}}
+    (only,) = read_settings(models=["demo"], environment={}, model=flags).models
+    assert only == ModelSettings(name="demo", file="demo", **flags)
+
+
+def test_what_does_not_fit_is_loaded_when_it_is_asked_for() -> None:
+    with serving(_demo("a"), _demo("b"), memory_gib=_gib_of(1)) as running:
+        wait_until(lambda: httpx.get(f"{running.url}/health").status_code == 200)
+        assert _states(running) == {"a": "loaded", "b": "unloaded"}
+        assert _ask(running, "b").status_code == 200

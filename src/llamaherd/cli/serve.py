@@ -63,24 +63,46 @@ def serve(
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE", help="TOML file with settings and models."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            envvar=f"{ENVIRONMENT}CONFIG",
+            show_envvar=False,
+            help="TOML file with settings and models.",
+        ),
     ] = None,
     assignments: Assignments = None,
+    alias: Annotated[
+        list[str] | None,
+        typer.Option(help="Another name for the MODEL; may be repeated.", show_default=False),
+    ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=FILE",
+            help="A LoRA adapter of the MODELs; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    on_demand: Annotated[
+        bool, typer.Option("--on-demand", help="Load the MODELs with their first requests.")
+    ] = False,
     *,
     flags: dict[str, Any],
 ) -> None:
     """Serve models over HTTP: OpenAI's API and its neighbours (docs/server.md).
 
-    -o sets options of the MODELs named here. What a flag sets can also come from the environment
-    (LLAMAHERD_PORT=8001) and from the [server] table of the TOML file; a flag wins, then the
-    environment.
+    -o, --alias, --lora and --on-demand are for the MODELs named here. What the other flags set can
+    come from the environment as well (LLAMAHERD_PORT=8001; LLAMAHERD_MODELS=a=x.gguf,b=y.gguf), and
+    from the [server] table of the TOML file. A flag wins, then the environment.
     """
-    if not models and config is None:
-        raise MisuseError("nothing to serve: name a model (`llamaherd serve demo`) or a --config")
-    given = gather({}, assignments or ())
-    reread = functools.partial(
-        read_settings, config, models=models or (), model_options=given, **flags
-    )
+    model = {
+        "options": gather({}, assignments or ()),
+        "aliases": alias or [],
+        "adapters": dict(map(_adapter, lora or ())),
+        "preload": not on_demand,
+    }
+    reread = functools.partial(read_settings, config, models=models or (), model=model, **flags)
     settings = reread()
     try:
         from llamaherd.server.run import Server
@@ -88,6 +110,13 @@ def serve(
         raise MisuseError(MISSING.format(error)) from None
     _log_to_stderr()
     Server(settings, config=config, reread=reread).run()
+
+
+def _adapter(text: str) -> tuple[str, str]:
+    name, equals, file = text.partition("=")
+    if not equals:
+        raise MisuseError(f"--lora {text}: expected NAME=FILE")
+    return name, file
 
 
 def _log_to_stderr() -> None:

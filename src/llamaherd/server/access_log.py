@@ -19,12 +19,14 @@ class Record:
     """What is known of a request. Times in milliseconds.
 
     Attributes:
+        id: which the response names as ``x-request-id``.
         client: name of its API key, or its address.
         first_byte_ms: until the response began.
         finish_reason: of the (first) answer.
         ignored: fields that nobody knows.
     """
 
+    id: str
     client: str
     method: str
     path: str

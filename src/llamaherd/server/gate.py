@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -48,7 +49,7 @@ class Gate:
                 await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        record = Record(_address(scope), scope["method"], scope["path"])
+        record = Record(os.urandom(8).hex(), _address(scope), scope["method"], scope["path"])
         scope[KEY] = record
         sender = _Sender(send, record)
         try:
@@ -171,6 +172,8 @@ class _Sender:
         if message["type"] == "http.response.start":
             self._record.status = message["status"]
             self._record.first_byte_ms = self._elapsed_ms
+            named = (b"x-request-id", self._record.id.encode())
+            message = {**message, "headers": [*message.get("headers", ()), named]}
         self._record.bytes_sent += len(message.get("body", b""))
         await self._send(message)
 

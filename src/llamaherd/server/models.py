@@ -122,8 +122,20 @@ class Models:
             LlamaHerdError: one cannot be loaded.
         """
         for resident in list(self._residents):
-            if resident.settings.preload:
+            if resident.settings.preload and await self._fits(resident):
                 (await self.lease(resident.name)).release()
+            resident.pending = False
+
+    async def _fits(self, resident: Resident) -> bool:
+        """Whether it can be loaded without another making room."""
+        if self._memory_bytes is None or resident.llm is not None:
+            return True
+        await asyncio.to_thread(resident.estimate)
+        held = sum(each.n_bytes for each in self._residents if each.llm is not None)
+        if held and held + resident.n_bytes > self._memory_bytes:
+            logger.info("%s is loaded when it is asked for: memory_gib is full", resident.name)
+            return False
+        return True
 
     def configure(self, settings: Sequence[ModelSettings], default: str | None) -> None:
         """Take over a new configuration; what it no longer has is unloaded after its requests."""

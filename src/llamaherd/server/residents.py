@@ -32,7 +32,7 @@ class Resident:
         running: requests that use it.
         last_used: of the monotonic clock.
         since: seconds since the epoch when the server learned of it.
-        was_loaded: whether it has been in memory at least once.
+        pending: whether it is yet to be loaded because the server starts with it.
         n_bytes: of memory that it takes; 0: nobody knows yet.
     """
 
@@ -46,7 +46,7 @@ class Resident:
         self.last_used = time.monotonic()
         self.n_bytes = 0
         self.since = int(time.time())
-        self.was_loaded = False
+        self.pending = settings.preload
 
     @property
     def name(self) -> str:
@@ -80,7 +80,7 @@ class Resident:
         """Note how much memory it takes, now that it is loaded."""
         assert self.llm is not None
         self.n_bytes = self.llm.memory_bytes()
-        self.was_loaded = True
+        self.pending = False
 
 
 def load(settings: ModelSettings) -> Llama:

@@ -150,7 +150,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not self.models:
-            raise OptionError("models", [], "at least one model to serve")
+            raise OptionError("models", [], "at least one model to serve, for instance demo")
         names = [name for model in self.models for name in model.all_names]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -165,25 +165,29 @@ def read_settings(
     *,
     models: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
-    model_options: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
     **flags: Any,
 ) -> Settings:
     """Settings from a TOML file, the environment and flags.
 
     Args:
-        models: ``FILE`` or ``NAME=FILE``, beside those of the file.
-        model_options: options of ``models``.
+        path: None: ``LLAMAHERD_CONFIG``, if it is set.
+        models: ``FILE`` or ``NAME=FILE``, beside those of the file; none: ``LLAMAHERD_MODELS``,
+            with commas between them.
+        model: fields of :class:`ModelSettings` for all of ``models``.
         flags: fields of :class:`ServerParams`.
 
     Raises:
         OptionError, UnknownOptionError: names what is wrong.
     """
+    path = path or environment.get(f"{ENVIRONMENT}CONFIG")
+    models = models or [m for m in environment.get(f"{ENVIRONMENT}MODELS", "").split(",") if m]
     config = {} if path is None else _read_toml(Path(path).expanduser())
     _no_others("", config, ("server", "models"))
     server = {**_table(config, "server"), **_from_environment(environment), **flags}
     (known,) = split_options(server, ServerParams)
     found = [_model(name, table, path) for name, table in _table(config, "models").items()]
-    found += [_named(each, model_options or {}) for each in models]
+    found += [_named(each, model or {}) for each in models]
     return Settings(ServerParams(**known), tuple(found))
 
 
@@ -232,11 +236,11 @@ def _relative(file: Any, path: str | os.PathLike[str] | None) -> Any:
     return str(Path(path).expanduser().parent / Path(file).expanduser())
 
 
-def _named(model: str, options: Mapping[str, Any]) -> ModelSettings:
+def _named(model: str, more: Mapping[str, Any]) -> ModelSettings:
     name, equals, file = model.partition("=")
     if not equals:
         name, file = Path(model).stem, model
-    return ModelSettings(name=name, file=file, options=dict(options))
+    return ModelSettings(name=name, file=file, **more)
 
 
 def _no_others(where: str, table: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -169,7 +169,7 @@ async def health(request: Request) -> Response:
     """Whether the models that are wanted from the start are there, and where all of them stand."""
     models = service_of(request).models
     states = {each.name: each.state for each in models}
-    loading = any(each.settings.preload and not each.was_loaded for each in models)
+    loading = any(each.pending for each in models)
     return reply(
         {"status": "loading" if loading else "ok", "models": states},
         status=503 if loading else 200,
