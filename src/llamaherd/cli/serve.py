@@ -15,7 +15,7 @@ import typer
 
 from llamaherd.cli.console import MisuseError
 from llamaherd.cli.flags import Assignments, gather
-from llamaherd.server.settings import ServerParams, read_settings
+from llamaherd.server.settings import ENVIRONMENT, ServerParams, read_settings
 
 MISSING = "the server needs more packages: pip install 'llamaherd[server]' ({})"
 
