@@ -19,7 +19,7 @@ import zlib
 from typing import Any
 
 import numpy as np
-from tiny_gguf import F16, F32, Tensor, write
+from tiny_gguf import F16, F32, Tensor, Writer, write
 
 WIDTH, HEADS, HIDDEN, LAYERS = 32, 2, 64, 2
 IMAGE_SIZE, PATCH_SIZE = 28, 7
@@ -35,15 +35,20 @@ text, and gemma3's, whose places see each other. Beside them, ``qwen2vl_merger``
 dimensions: a picture of 56 x 28 pixels has 4 x 2; it goes with ``tiny_qwen2vl.py``."""
 
 
-def tiny_mmproj(
+def tiny_mmproj(n_embd: int, **options: Any) -> bytes:
+    """A projector for a model of width ``n_embd``; options as for :func:`mmproj_writer`."""
+    return bytes(mmproj_writer(n_embd, **options).data)
+
+
+def mmproj_writer(
     n_embd: int,
     *,
     vision: str | None = "mlp",
     audio: bool = False,
     seed: int = 0,
     changes: dict[str, object] | None = None,
-) -> bytes:
-    """A projector for a model of width ``n_embd``.
+) -> Writer:
+    """A projector, and where in its bytes each number of the header lies.
 
     Args:
         vision: of :data:`VISION`; None: it does not see.
@@ -68,7 +73,7 @@ def tiny_mmproj(
         tensors += _audio_tensors(random, n_embd)
     metadata |= changes or {}
     kept = {key: value for key, value in metadata.items() if value is not None}
-    return bytes(write(kept, tensors).data)
+    return write(kept, tensors)
 
 
 def _common(kind: str, n_embd: int) -> dict[str, object]:

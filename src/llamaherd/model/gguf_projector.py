@@ -6,10 +6,12 @@ them (``tools/mtmd/clip.cpp`` and ``models/`` of llama.cpp 0.5).
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 
 from llamaherd.errors import ModelLoadError
+from llamaherd.model.gguf_projector_tensors import tensor_findings
 from llamaherd.model.gguf_reader import GGUFFile, ValueType, read_gguf
 from llamaherd.model.gguf_rules import CONVERT_AGAIN
 
@@ -113,7 +115,9 @@ def _findings(file: GGUFFile) -> Iterator[str]:
         if projector in DEPENDS_ON_PLACE:
             yield f"is of type {projector}, whose pictures depend on their place: not built yet"
     if types.get("audio") in STACKING:
-        yield from _wrong_stack(file)
+        yield from stack_findings(file)
+    for kind, projector in types.items():
+        yield from tensor_findings(file, kind, projector)
 
 
 def _wrong_types(file: GGUFFile) -> Iterator[str]:
@@ -127,6 +131,9 @@ def _wrong_types(file: GGUFFile) -> Iterator[str]:
     for key, found in file.types.items():
         if found is not wanted.get(key, found):
             yield f"{key} is of type {found.name}, not {wanted[key].name}"
+        value = file.metadata[key]
+        if key in FLOATS and isinstance(value, float) and not 0 <= value < math.inf:
+            yield f"{key} is {value}"
 
 
 def _wrong_sizes(file: GGUFFile, kind: str) -> Iterator[str]:
@@ -143,8 +150,10 @@ def _wrong_sizes(file: GGUFFile, kind: str) -> Iterator[str]:
         yield f"clip.{kind} has {heads} heads of a width of {width}"
 
 
-def _wrong_stack(file: GGUFFile) -> Iterator[str]:
-    """GGML_ABORT("Invalid number of output tokens"): counted by clip_n_output_tokens, made by
+def stack_findings(file: GGUFFile) -> Iterator[str]:
+    """What is wrong with how sound is stacked.
+
+    GGML_ABORT("Invalid number of output tokens"): counted by clip_n_output_tokens, made by
     build_stack, whose GGML_PAD is meant for powers of two."""
     factor = file.integer("clip.audio.projector.stack_factor") or 0
     stride = factor * (file.integer("clip.audio.embedding_length") or 0)
