@@ -70,9 +70,9 @@ class ServerParams(Params):
     max_answer_tokens: int | None = option(
         None, "most tokens of an answer; more may not be asked for; None: any number", ge=1
     )
-    max_requests: int = option(256, "requests that run or wait at a time", ge=1, le=65536)
+    max_requests: int = option(1024, "requests that run or wait at a time", ge=1, le=65536)
     max_requests_per_key: int = option(
-        64, "of them, requests of one API key, or of one address without keys", ge=1, le=65536
+        256, "of them, requests of one API key, or of one address without keys", ge=1, le=65536
     )
     request_timeout_s: float = option(
         600.0, "seconds for a whole answer, waiting included", gt=0.0, le=1e6
