@@ -18,6 +18,8 @@ from llamaherd.server.settings import ModelSettings
 logger = logging.getLogger("llamaherd.server")
 
 State = Literal["unloaded", "loading", "loaded"]
+TOLD_EVERY_S = 2
+"""Seconds between two lines in the log about how far a model is loaded."""
 Loader = Callable[[ModelSettings], Llama]
 
 
@@ -100,12 +102,12 @@ def load(settings: ModelSettings) -> Llama:
 
 
 def _progress(name: str) -> Callable[[float], None]:
-    told = 0.0
+    told_at = time.monotonic()
 
     def report(fraction: float) -> None:
-        nonlocal told
-        if fraction >= told + 0.25:
-            told = fraction
+        nonlocal told_at
+        if time.monotonic() >= told_at + TOLD_EVERY_S:
+            told_at = time.monotonic()
             logger.info("loading %s: %.0f%%", name, 100 * fraction)
 
     return report
