@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -230,7 +231,7 @@ def test_closing_waits_for_the_picture_that_is_computed(mmproj: Path) -> None:
 
         def ask() -> None:
             try:
-                for i in range(100):
+                for i in itertools.count():
                     _ask(llm, _user(image_part(png(8, 8, i))), max_tokens=1)
             except ClosedError as error:
                 found.append(error)
@@ -371,6 +372,8 @@ def test_parts_that_nobody_reads_are_refused(seeing: Llama) -> None:
         _ask(seeing, _user("What?", {"type": "video_url", "video_url": {"url": "data:"}}))
     with pytest.raises(ChatTemplateError, match="'image_url'"):
         seeing.apply_chat_template([_user(image_part(PICTURE))])
+    with pytest.raises(ChatTemplateError, match="'image_url'"):
+        seeing.save_prompt([_user(image_part(PICTURE))], "nowhere")
 
 
 def test_more_pictures_than_the_context_holds_are_not_computed(mmproj: Path) -> None:
