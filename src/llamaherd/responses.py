@@ -197,8 +197,10 @@ def legacy_logprobs(
 
 
 def _top_by_text(found: TokenLogprob, token_bytes: TokenText) -> dict[str, float]:
+    """The likeliest tokens, and as OpenAI has it the one that was drawn, if it is none of them."""
     top: dict[str, float] = {}
-    for token, logprob in found.top:
+    drawn = [(found.token, found.logprob)] if found.top else []
+    for token, logprob in [*found.top, *drawn]:
         top.setdefault(_readable(token_bytes(token)), logprob)  # the likelier of two spellings
     return top
 
