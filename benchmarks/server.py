@@ -9,7 +9,7 @@ peer     8 clients, 16 streaming requests of about 150 + 48 tokens. Aims: all co
          `pip install 'llama-cpp-python[server]'` and is left out where that is missing.
 idle     200 idle keep-alive connections and 32 active streams. Aims: no errors, memory flat.
 
-Servers and the engine run in processes of their own, one after the other.
+Servers and the engine run in processes of their own, one of them at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,20 +96,30 @@ def _wait(ready: Callable[[], bool]) -> None:
     raise SystemExit("the server does not start")
 
 
-def over_http(http: httpx.AsyncClient, **more: Any) -> Ask:
-    """Asks a server."""
+def over_http(url: str, **more: Any) -> Ask:
+    """Asks a server. By bare sockets: a client library would take more time than the server."""
+    host, port = url.removeprefix("http://").split(":")
 
     async def ask(prompt: Any, n_drawn: int) -> AsyncIterator[Any]:
-        body = {"prompt": prompt, "max_tokens": n_drawn, "stream": True, **more}
-        async with http.stream("POST", "/v1/completions", json=body) as answer:
-            if answer.status_code != 200:
-                raise RuntimeError((await answer.aread()).decode())
-            async for line in answer.aiter_lines():
-                if line.startswith("data: {"):
+        body = json.dumps({"prompt": prompt, "max_tokens": n_drawn, "stream": True, **more})
+        head = (
+            f"POST /v1/completions HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body.encode())}\r\n\r\n"
+        )
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1 << 20)
+        try:
+            writer.write((head + body).encode())
+            status = await reader.readline()
+            if b" 200 " not in status:
+                raise RuntimeError(f"{status!r} {(await reader.read()).decode()}")
+            async for line in reader:  # the sizes of HTTP's chunks stand on lines of their own
+                if line.startswith(b"data: {"):
                     chunk = json.loads(line[6:])
                     if "error" in chunk:
                         raise RuntimeError(chunk["error"]["message"])
                     yield chunk["choices"][0]
+        finally:
+            writer.close()
 
     return ask
 
@@ -125,25 +135,23 @@ def in_process(llm: Llama) -> Ask:
     return ask
 
 
-async def measure(ask: Ask, rounds: int) -> dict[str, float]:
-    """Tokens/s of 8 clients, and milliseconds to one client's first token."""
-    prompts = _prompts(CLIENTS + 1)
-    await _length(ask(prompts[-1], 4))
-    rates = []
-    for _ in range(rounds):
-        begin = time.perf_counter()
-        await asyncio.gather(*(_length(ask(prompt, 64)) for prompt in prompts[:-1]))
-        rates.append(CLIENTS * 64 / (time.perf_counter() - begin))
+async def measure(ask: Ask) -> dict[str, float]:
+    """Tokens/s of 8 clients, and milliseconds to one client's first token: one round."""
+    *several, one = _prompts(CLIENTS + 1)
+    await _length(ask(one, 4))
+    begin = time.perf_counter()
+    await asyncio.gather(*(_length(ask(prompt, 64)) for prompt in several))
+    rate = CLIENTS * 64 / (time.perf_counter() - begin)
     firsts = []
-    for _ in range(10 * rounds):
+    for _ in range(10):
         begin = time.perf_counter()
-        pieces = ask(prompts[-1], 1)
+        pieces = ask(one, 1)
         async for choice in pieces:
             if choice["text"] or choice["finish_reason"]:
                 firsts.append(time.perf_counter() - begin)
                 break
         await _length(pieces)
-    return {"rate": statistics.median(rates), "first_ms": 1e3 * statistics.median(firsts)}
+    return {"rate": rate, "first_ms": 1e3 * statistics.median(firsts)}
 
 
 async def _length(pieces: AsyncIterator[Any]) -> int:
@@ -158,24 +166,46 @@ def _prompts(n: int) -> list[list[int]]:
     return [dice.integers(300, 2_000, 32).tolist() for _ in range(n)]
 
 
-def engine_alone(path: Path, rounds: int) -> dict[str, float]:
-    """The measure in process."""
+def engine_alone(path: Path) -> None:
+    """The measure in process, one round for each line of stdin."""
     with Llama(path, **OPTIONS) as llm:
-        return asyncio.run(measure(in_process(llm), rounds))
+        for _ in sys.stdin:
+            print(json.dumps(asyncio.run(measure(in_process(llm)))), flush=True)
+
+
+@contextlib.contextmanager
+def other_process(path: Path) -> Iterator[Callable[[], dict[str, float]]]:
+    """A function that has :func:`engine_alone` measure one round."""
+    command = [sys.executable, __file__, str(path), "--side", "engine"]
+    if "n_threads" in OPTIONS:
+        command += ["--threads", str(OPTIONS["n_threads"])]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as program:
+        given, told = program.stdin, program.stdout
+        assert given is not None
+        assert told is not None
+
+        def once() -> dict[str, float]:
+            print(file=given, flush=True)
+            found: dict[str, float] = json.loads(told.readline())
+            return found
+
+        yield once
+        given.close()
 
 
 def against_engine(path: Path, rounds: int) -> None:
-    """Print what HTTP costs."""
-    with our_server(path) as (url, _):
-        served = asyncio.run(
-            _with_client(url, lambda http: measure(over_http(http, **GREEDY), rounds))
-        )
-    command = [sys.executable, __file__, str(path), "--side", "engine", "--rounds", str(rounds)]
-    if "n_threads" in OPTIONS:
-        command += ["--threads", str(OPTIONS["n_threads"])]
-    alone = json.loads(subprocess.check_output(command))
-    ratio = served["rate"] / alone["rate"]
-    later_ms = served["first_ms"] - alone["first_ms"]
+    """Print what HTTP costs; the two take turns, since a machine's speed changes with time."""
+    with our_server(path) as (url, _), other_process(path) as alone_once:
+
+        def served_once() -> dict[str, float]:
+            return asyncio.run(measure(over_http(url, **GREEDY)))
+
+        served_once(), alone_once()
+        pairs = [(served_once(), alone_once()) for _ in range(rounds)]
+    ratio = statistics.median(served["rate"] / alone["rate"] for served, alone in pairs)
+    later_ms = statistics.median(served["first_ms"] - alone["first_ms"] for served, alone in pairs)
+    served, alone = pairs[-1]
     print(
         f"{CLIENTS} clients   server {served['rate']:.1f} tokens/s   engine {alone['rate']:.1f}   "
         f"ratio {ratio:.3f}\nfirst token   server {served['first_ms']:.1f} ms   "
@@ -184,23 +214,15 @@ def against_engine(path: Path, rounds: int) -> None:
     )
 
 
-async def _with_client(url: str, run: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-    limits = httpx.Limits(max_connections=IDLE + ACTIVE + 8)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=900) as http:
-        return await run(http)
-
-
-async def _clients(
-    http: httpx.AsyncClient, texts: list[str], **more: Any
-) -> tuple[int, int, float]:
+async def _clients(url: str, texts: list[str], **more: Any) -> tuple[int, int, float]:
     """Answers that came whole, tokens that came, and seconds; each client asks one by one."""
-    ask, waiting = over_http(http, **more), list(texts)
+    ask, waiting = over_http(url, **more), list(texts)
     n_whole = n_tokens = 0
 
     async def client() -> None:
         nonlocal n_whole, n_tokens
         while waiting:
-            with contextlib.suppress(httpx.HTTPError, RuntimeError):
+            with contextlib.suppress(OSError, RuntimeError):
                 async for choice in ask(waiting.pop(), DRAWN):
                     n_tokens += bool(choice["text"])
                     n_whole += choice["finish_reason"] == "length"
@@ -214,14 +236,13 @@ def against_peer(path: Path) -> None:
     """Print how many requests each server completes, and how fast."""
     texts = _texts(path, REQUESTS)
     with our_server(path) as (url, _):
-        ours = asyncio.run(_with_client(url, lambda http: _clients(http, texts, **GREEDY)))
+        ours = asyncio.run(_clients(url, texts, **GREEDY))
     rate = _report("llamaherd", *ours)
     if importlib.util.find_spec("starlette_context") is None:
         print("llama_cpp.server is missing: pip install 'llama-cpp-python[server]'", flush=True)
         return
     with their_server(path) as url:
-        bias: dict[str, Any] = {"temperature": 0}
-        theirs = asyncio.run(_with_client(url, lambda http: _clients(http, texts, **bias)))
+        theirs = asyncio.run(_clients(url, texts, temperature=0))
     print(f"ratio {rate / _report('llama_cpp.server', *theirs):.1f}", flush=True)
 
 
@@ -243,17 +264,15 @@ def _texts(path: Path, n: int) -> list[str]:
         return [model.vocab.detokenize(each).decode("utf-8", "replace") for each in ids]
 
 
-async def _crowd(
-    http: httpx.AsyncClient, process: psutil.Process, rounds: int
-) -> tuple[int, list[int]]:
+async def _crowd(url: str, process: psutil.Process, rounds: int) -> tuple[int, list[int]]:
     """Streams that ended well, and the server's memory in MiB after each round."""
-    host, port = http.base_url.host, http.base_url.port
-    idle = [await asyncio.open_connection(host, port) for _ in range(IDLE)]
+    host, port = url.removeprefix("http://").split(":")
+    idle = [await asyncio.open_connection(host, int(port)) for _ in range(IDLE)]
     for reader, writer in idle:
         writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await reader.readline()).endswith(b"200 OK\r\n")
     n_well, memory = 0, []
-    ask = over_http(http, **GREEDY)
+    ask = over_http(url, **GREEDY)
 
     async def stream(prompt: list[int]) -> bool:
         ends = [choice["finish_reason"] async for choice in ask(prompt, DRAWN)]
@@ -272,7 +291,7 @@ def crowd(path: Path, rounds: int) -> None:
     """Print what becomes of many connections."""
     rounds = max(3, rounds)
     with our_server(path) as (url, process):
-        n_well, memory = asyncio.run(_with_client(url, lambda http: _crowd(http, process, rounds)))
+        n_well, memory = asyncio.run(_crowd(url, process, rounds))
     print(
         f"{IDLE} idle connections, {rounds} x {ACTIVE} streams   {n_well} of {rounds * ACTIVE} "
         f"ended well   memory after each round {', '.join(map(str, memory))} MiB",
@@ -293,7 +312,7 @@ def main() -> None:
     if chosen.threads is not None:
         OPTIONS["n_threads"] = chosen.threads
     if chosen.side:
-        print(json.dumps(engine_alone(path, chosen.rounds)))
+        engine_alone(path)
         return
     print(headline(), flush=True)
     if chosen.only in (None, "engine"):
