@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from typing import Any
 
@@ -53,6 +54,20 @@ def test_a_client_that_leaves_while_its_prompt_is_read_frees_its_place() -> None
             wait_until(lambda: running.llm.stats().prompt_tokens > 0)
         wait_until(lambda: _is_free(running))
         assert running.llm.stats().finished == {"cancelled": 1}
+
+
+def test_a_client_that_does_not_read_is_given_up() -> None:
+    with serving(request_timeout_s=1.5, body_timeout_s=0.2) as running, socket.socket() as lazy:
+        body = json.dumps({**LONG, "stream": True, "logprobs": 1000}).encode()  # 50 kB a token
+        head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Length: {len(body)}\r\n\r\n"
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.connect(_address(running.url))
+        lazy.sendall(head.encode() + body)
+        wait_until(lambda: len(running.service.running) == 1)
+        (resident,) = running.service.models
+        wait_until(lambda: not running.service.running and not resident.running)
+        assert running.llm.stats().running == 0
 
 
 def test_silence_is_broken_by_comments() -> None:

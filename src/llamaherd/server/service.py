@@ -210,10 +210,12 @@ class Service:
         lease: Lease,
         record: Record,
     ) -> EventStream:
+        params = self.settings.server
         return EventStream(
             chunks,
             encoder,
-            keep_alive_s=self.settings.server.keep_alive_s,
+            keep_alive_s=params.keep_alive_s,
+            limit_s=params.request_timeout_s + params.body_timeout_s,
             headers=headers,
             on_chunk=record.note,
             on_end=lease.release,

@@ -77,7 +77,12 @@ class ServerParams(Params):
     request_timeout_s: float = option(
         600.0, "seconds for a whole answer, waiting included", gt=0.0, le=1e6
     )
-    body_timeout_s: float = option(30.0, "seconds in which a body must arrive", gt=0.0, le=1e6)
+    body_timeout_s: float = option(
+        30.0,
+        "seconds in which a body must arrive, and the rest of an answer be read",
+        gt=0.0,
+        le=1e6,
+    )
     keep_alive_s: float = option(
         10.0, "seconds of silence after which a stream sends a comment", gt=0.0, le=1e6
     )
@@ -266,11 +271,9 @@ def _parsed(name: str, text: str) -> Any:
             return [part.strip() for part in text.split(",") if part.strip()]
         if kind.startswith("bool"):
             return {"1": True, "true": True, "0": False, "false": False}[text.lower()]
-        return int(text) if kind.startswith("int") else _float(kind, text)
+        if kind.startswith("int"):
+            return int(text)
+        return float(text) if kind.startswith("float") else text
     except (ValueError, KeyError):
         expected = f"{kind.split(' ')[0]}, by {ENVIRONMENT}{name.upper()}"
         raise OptionError(name, text, expected) from None
-
-
-def _float(kind: str, text: str) -> Any:
-    return float(text) if kind.startswith("float") else text

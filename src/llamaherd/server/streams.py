@@ -54,6 +54,9 @@ class EventStream(Response):
 
     A client that leaves cancels the answer within a step. Silence is broken by comments. An error
     after the first byte becomes an error event. ``on_end`` is called once, however it ends.
+
+    Args:
+        limit_s: seconds after which a client that does not read is given up.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class EventStream(Response):
         encoder: Encoder,
         *,
         keep_alive_s: float,
+        limit_s: float,
         headers: Mapping[str, str],
         on_chunk: Callable[[JSON], None],
         on_end: Callable[[], None],
@@ -69,7 +73,7 @@ class EventStream(Response):
     ) -> None:
         self._chunks, self._encoder = chunks, encoder
         self._on_chunk, self._on_end = on_chunk, on_end
-        self._keep_alive_s, self._running = keep_alive_s, running
+        self._keep_alive_s, self._limit_s, self._running = keep_alive_s, limit_s, running
         self._sending, self._stopped = anyio.CancelScope(), False
         self._last_sent = 0.0
         self.status_code, self.background = 200, None
@@ -87,14 +91,8 @@ class EventStream(Response):
         """Send it all."""
         self._running.add(self)
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_until_gone, receive, group.cancel_scope.cancel)
-                await send(
-                    {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-                )
-                group.start_soon(self._break_silence, send)
-                await self._send_all(send)
-                group.cancel_scope.cancel()
+            with anyio.move_on_after(self._limit_s):
+                await self._run(receive, send)
         finally:
             self._running.discard(self)
             close = getattr(self._chunks, "aclose", None)
@@ -104,6 +102,14 @@ class EventStream(Response):
                         await close()
             finally:
                 self._on_end()
+
+    async def _run(self, receive: Receive, send: Send) -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_gone, receive, group.cancel_scope.cancel)
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            group.start_soon(self._break_silence, send)
+            await self._send_all(send)
+            group.cancel_scope.cancel()
 
     async def _send_all(self, send: Send) -> None:
         encoder = self._encoder
