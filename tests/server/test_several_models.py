@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 from openai import OpenAI
 from serving import Running, serving, wait_until
 
-from llamaherd import ModelLoadError
+from llamaherd import ClosedError, ModelLoadError
+from llamaherd.server.residents import load
 from llamaherd.server.run import Server
 from llamaherd.server.settings import ModelSettings, ServerParams, Settings, read_settings
 
@@ -136,6 +138,13 @@ def test_a_server_whose_model_cannot_be_loaded_does_not_start(tmp_path: Path) ->
     model = ModelSettings(name="bad", file=str(broken))
     with pytest.raises(ModelLoadError):
         Server(Settings(ServerParams(port=0), (model,))).run()
+
+
+def test_a_server_that_stops_does_not_wait_for_models_to_load() -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(ClosedError, match="while a was loaded"):
+        load(_demo("a"), stop)
 
 
 def test_a_new_configuration_drops_no_stream() -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Iterator, Sequence
 
 from llamaherd.server.errors import Refused
-from llamaherd.server.residents import Loader, Resident, load
+from llamaherd.server.residents import Resident, load
 from llamaherd.server.settings import ModelSettings
 
 logger = logging.getLogger("llamaherd.server")
@@ -48,7 +49,6 @@ class Models:
         settings: of each.
         default: name of the one that answers for unknown names; None: nobody does.
         memory_bytes: for all together; None: any.
-        loader: makes the loaded object, on a thread.
 
     Attributes:
         retired: models that are no longer in the configuration, until their requests have ended.
@@ -60,9 +60,9 @@ class Models:
         *,
         default: str | None = None,
         memory_bytes: int | None = None,
-        loader: Loader = load,
     ) -> None:
-        self._memory_bytes, self._loader, self._default = memory_bytes, loader, default
+        self._memory_bytes, self._default = memory_bytes, default
+        self._closing = threading.Event()
         self._residents = [Resident(each) for each in settings]
         self.retired: list[Resident] = []
         self._turn = asyncio.Lock()  # one model is loaded at a time, so that memory adds up
@@ -148,7 +148,8 @@ class Models:
         self._keep(asyncio.ensure_future(self._preload_or_log()))
 
     async def close(self) -> None:
-        """Unload everything; running requests end with an error."""
+        """Unload everything, and stop loading; running requests end with an error."""
+        self._closing.set()
         for task in list(self._tasks):
             task.cancel()
         for resident in [*self._residents, *self.retired]:
@@ -205,7 +206,7 @@ class Models:
             await self._make_room(resident, self._memory_bytes)
         begin = time.monotonic()
         logger.info("loading %s", resident.name)
-        resident.llm = await asyncio.to_thread(self._loader, resident.settings)
+        resident.llm = await asyncio.to_thread(load, resident.settings, self._closing)
         resident.measure()
         logger.info("loaded %s in %.1f s", resident.name, time.monotonic() - begin)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Literal
 
+from llamaherd.errors import ClosedError
 from llamaherd.llama import Llama
 from llamaherd.model.cache_size import cache_size
 from llamaherd.model.gguf import check_model
@@ -20,7 +22,6 @@ logger = logging.getLogger("llamaherd.server")
 State = Literal["unloaded", "loading", "loaded"]
 TOLD_EVERY_S = 2
 """Seconds between two lines in the log about how far a model is loaded."""
-Loader = Callable[[ModelSettings], Llama]
 
 
 class Resident:
@@ -85,13 +86,14 @@ class Resident:
         self.pending = False
 
 
-def load(settings: ModelSettings) -> Llama:
-    """Load a model with its adapters. Any thread.
+def load(settings: ModelSettings, stop: threading.Event) -> Llama:
+    """Load a model with its adapters, unless it is told to ``stop``. Any thread.
 
     Raises:
+        ClosedError: it was told so.
         LlamaHerdError: as ``Llama``.
     """
-    llm = Llama(settings.file, progress=_progress(settings.name), **settings.options)
+    llm = Llama(settings.file, progress=_progress(settings.name, stop), **settings.options)
     try:
         for name, file in settings.adapters.items():
             llm.load_lora(name, file)
@@ -101,11 +103,13 @@ def load(settings: ModelSettings) -> Llama:
     return llm
 
 
-def _progress(name: str) -> Callable[[float], None]:
+def _progress(name: str, stop: threading.Event) -> Callable[[float], None]:
     told_at = time.monotonic()
 
     def report(fraction: float) -> None:
         nonlocal told_at
+        if stop.is_set():
+            raise ClosedError(f"the server stopped while {name} was loaded")
         if time.monotonic() >= told_at + TOLD_EVERY_S:
             told_at = time.monotonic()
             logger.info("loading %s: %.0f%%", name, 100 * fraction)
