@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,7 +24,21 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> None:
         kind = next(kind for kind in found if url.endswith(kind))
         return httpx.Response(200, content=found[kind], request=httpx.Request("GET", url))
 
+    async def fetch_picture(_place: str, url: str, **_limits: Any) -> str:
+        return f"data:image/png;base64,{base64.b64encode(get(url).content).decode()}"
+
     monkeypatch.setattr(httpx, "get", get)
+    monkeypatch.setattr("llamaherd.langchain.pictures.fetch_picture", fetch_picture)
+    monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "llamaherd's tests")
+
+
+@pytest.fixture(scope="module")
+def sensing(mmproj: Path) -> Llama:
+    """The engine of the official suites: the demo model with a projector, kept loaded."""
+    from chat_suite import Projector
+
+    Projector.path = str(mmproj)
+    return shared_llama("demo", n_threads=1, n_parallel=16, mmproj=mmproj)
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,7 @@ Errors of the server come back as the exceptions that they were there.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
 import os
 import ssl
 import time
@@ -23,15 +21,9 @@ import numpy as np
 
 from llamaherd.chat import normalised
 from llamaherd.errors import (
-    ContextLengthError,
-    LlamaHerdError,
     OptionError,
     QueueFullError,
-    RequestError,
     ServerError,
-    ServerTimeoutError,
-    ServerUnreachableError,
-    UnknownOptionError,
 )
 from llamaherd.params import (
     ChatParams,
@@ -42,6 +34,14 @@ from llamaherd.params import (
     RerankParams,
     SamplingParams,
     split_options,
+)
+from llamaherd.remote_wire import (
+    achunks,
+    chunks,
+    error_of,
+    network_errors,
+    portable_format,
+    portable_messages,
 )
 
 JSON = dict[str, Any]
@@ -106,14 +106,14 @@ class RemoteLlama:
             ServerError: the server failed, or is not there.
             LlamaHerdError: as the method of Llama.
         """
-        body = self._answer_body(ChatParams, options, {"messages": list(messages)})
+        body = self._answer_body(ChatParams, options, {"messages": portable_messages(messages)})
         return self._ask("/v1/chat/completions", body, stream)
 
     async def acreate_chat_completion(
         self, messages: Sequence[Mapping[str, Any]], *, stream: bool = False, **options: Any
     ) -> Any:
         """:meth:`create_chat_completion` for coroutines."""
-        body = self._answer_body(ChatParams, options, {"messages": list(messages)})
+        body = self._answer_body(ChatParams, options, {"messages": portable_messages(messages)})
         return await self._aask("/v1/chat/completions", body, stream)
 
     def create_completion(
@@ -137,6 +137,8 @@ class RemoteLlama:
             raise OptionError("logits_processor", "...", "none: functions do not travel")
         if checked.get("tools"):
             checked["tools"] = normalised(checked["tools"])
+        if "response_format" in checked:
+            checked["response_format"] = portable_format(checked["response_format"])
         body = self._body({**checked, **sampling}, own)
         if self._timeout_s is not None:
             body.setdefault("deadline_s", self._timeout_s)
@@ -198,7 +200,8 @@ class RemoteLlama:
         self, messages: Sequence[Mapping[str, Any]], *, tools: Sequence[Any] | None = None
     ) -> list[int]:
         """As :meth:`llamaherd.Llama.chat_tokens`, for messages and tools."""
-        own = {"messages": list(messages), "tools": normalised(tools) if tools else None}
+        listed = normalised(tools) if tools else None
+        own = {"messages": portable_messages(messages), "tools": listed}
         prompt = self._post("/apply-template", self._body({}, own))["prompt"]
         tokens = self.tokenize(prompt, special=True)
         # The template may have written the token of the beginning itself.
@@ -264,11 +267,11 @@ class RemoteLlama:
         else:
             request = self._client.build_request("POST", path, json=_streamed(body, stream))
         for again in self._tries():
-            with _network_errors(self.base_url), again:
+            with network_errors(self.base_url), again:
                 response = self._client.send(request, stream=stream)
                 if response.is_error:
                     response.read()
-                    raise _error(response)
+                    raise error_of(response)
                 return response
             time.sleep(again.pause_s)
         raise AssertionError("the last try returns or raises")
@@ -280,12 +283,12 @@ class RemoteLlama:
         client = httpx.AsyncClient(**self._settings)
         try:
             for again in self._tries():
-                with _network_errors(self.base_url), again:
+                with network_errors(self.base_url), again:
                     request = client.build_request("POST", path, json=_streamed(body, stream))
                     response = await client.send(request, stream=stream)
                     if response.is_error:
                         await response.aread()
-                        raise _error(response)
+                        raise error_of(response)
                     return client, response
                 await anyio.sleep(again.pause_s)
             raise AssertionError("the last try returns or raises")
@@ -324,7 +327,7 @@ class RemoteStream:
 
     def __init__(self, response: httpx.Response) -> None:
         self._response = response
-        self._chunks = _chunks(response)
+        self._chunks = chunks(response)
         weakref.finalize(self, response.close).atexit = False
 
     def __iter__(self) -> Iterator[JSON]:
@@ -350,7 +353,7 @@ class AsyncRemoteStream:
 
     def __init__(self, client: httpx.AsyncClient, response: httpx.Response) -> None:
         self._client, self._response = client, response
-        self._chunks = _achunks(response)
+        self._chunks = achunks(response)
 
     def __aiter__(self) -> AsyncIterator[JSON]:
         return self
@@ -378,85 +381,6 @@ def _streamed(body: JSON, stream: bool) -> JSON:
 @functools.cache
 def _certificates() -> ssl.SSLContext:
     return ssl.create_default_context()  # takes 10 ms or more: once for all clients
-
-
-# -- server-sent events -----------------------------------------------------------------------
-
-
-def _chunks(response: httpx.Response) -> Iterator[JSON]:
-    with _network_errors(str(response.url)):
-        for line in response.iter_lines():
-            chunk = _chunk(line)
-            if chunk is not None:
-                yield chunk
-
-
-async def _achunks(response: httpx.Response) -> AsyncIterator[JSON]:
-    with _network_errors(str(response.url)):
-        async for line in response.aiter_lines():
-            chunk = _chunk(line)
-            if chunk is not None:
-                yield chunk
-
-
-def _chunk(line: str) -> JSON | None:
-    """The chunk of a line; comments and the end mark are none.
-
-    Raises:
-        LlamaHerdError: the line tells of an error.
-    """
-    if not line.startswith("data: ") or line == "data: [DONE]":
-        return None
-    chunk: JSON = json.loads(line[6:])
-    if "error" in chunk:
-        raise _rebuilt(None, chunk["error"])
-    return chunk
-
-
-# -- errors -----------------------------------------------------------------------------------
-
-_BY_CODE: dict[str, type[LlamaHerdError]] = {
-    "context_length_exceeded": ContextLengthError,
-    "rate_limit_exceeded": QueueFullError,
-    "unknown_parameter": UnknownOptionError,
-    "invalid_value": OptionError,
-    "exceed_context_size_error": ContextLengthError,  # a type, on llama-server's own paths
-}
-
-
-def _error(response: httpx.Response) -> LlamaHerdError:
-    """The error that a response tells of."""
-    try:
-        said = response.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        said = {"message": f"{response.status_code} {response.reason_phrase}"}
-    said = said if isinstance(said, Mapping) else {"message": str(said)}
-    return _rebuilt(response.status_code, said)
-
-
-def _rebuilt(status: int | None, said: Mapping[str, Any]) -> LlamaHerdError:
-    """An exception as it was on the server; what only HTTP knows is a ServerError."""
-    message = str(said.get("message"))
-    kind = _BY_CODE.get(str(said.get("code"))) or _BY_CODE.get(str(said.get("type")))
-    kind = kind or (RequestError if status in (400, 422) else ServerError)
-    error = kind.__new__(kind)  # its own arguments stayed on the server; the message is here
-    error.args = (message,)
-    error.partial_text = str(said.get("partial_text") or "")
-    if isinstance(error, (OptionError, UnknownOptionError)):
-        error.option = str(said.get("param"))
-    if isinstance(error, ServerError):
-        error.status = status
-    return error
-
-
-@contextlib.contextmanager
-def _network_errors(address: str) -> Iterator[None]:
-    try:
-        yield
-    except httpx.TimeoutException as error:
-        raise ServerTimeoutError(None, f"{address} did not answer in time: {error}") from error
-    except httpx.TransportError as error:
-        raise ServerUnreachableError(None, f"{address} cannot be reached: {error}") from error
 
 
 def _vectors(response: JSON, given: Any) -> Any:

@@ -33,6 +33,15 @@ THINKER = (
 """A template that opens a thought: whatever the demo model says then is one."""
 
 
+class Projector:
+    """The file by which the demo model sees and hears; the fixture ``mmproj`` writes it.
+
+    The suites ask for parameters where no fixture can be had.
+    """
+
+    path = ""
+
+
 class ChatSuite(ChatModelIntegrationTests):
     """The demo model, answering at temperature 0."""
 
@@ -42,7 +51,8 @@ class ChatSuite(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"model_path": "demo", "n_threads": 1, "temperature": 0, "max_tokens": 128}
+        options = {"n_threads": 1, "temperature": 0, "max_tokens": 128}
+        return {"model_path": "demo", "mmproj": Projector.path, "fetch_urls": True, **options}
 
     @property
     def has_tool_calling(self) -> bool:
@@ -58,6 +68,22 @@ class ChatSuite(ChatModelIntegrationTests):
 
     @property
     def supports_json_mode(self) -> bool:
+        return True
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return True
+
+    @property
+    def supports_image_urls(self) -> bool:
+        return True
+
+    @property
+    def supports_image_tool_message(self) -> bool:
+        return True
+
+    @property
+    def supports_audio_inputs(self) -> bool:
         return True
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -341,3 +342,24 @@ def _until(true: Any) -> None:
             return
         done.wait(0.01)
     raise AssertionError("it never came true")
+
+
+def test_addresses_of_pictures_are_not_fetched_unless_told(mmproj: Path) -> None:
+    message = HumanMessage([{"type": "image", "url": "http://127.0.0.1:9/a.png"}])
+    options: dict[str, Any] = {"mmproj": str(mmproj)}
+    with pytest.raises(ModelInvalidRequestError, match="not fetched"):
+        chat(**options).invoke([message])
+    with pytest.raises(ModelInvalidRequestError, match="no public address") as caught:
+        chat(fetch_urls=True, **options).invoke([message])
+    assert "messages[0].content[0]" in str(caught.value)
+
+
+async def test_coroutines_fetch_pictures_only_when_told(mmproj: Path) -> None:
+    message = HumanMessage([{"type": "image", "url": "http://127.0.0.1:9/a.png"}])
+    options: dict[str, Any] = {"mmproj": str(mmproj), "fetch_urls": True}
+    with pytest.raises(ModelInvalidRequestError, match="no public address"):
+        await chat(**options).ainvoke([message])
+    assert (profile := chat(**options).profile) is not None
+    assert profile["image_inputs"]
+    assert profile["audio_inputs"]
+    assert profile["image_url_inputs"]

@@ -8,11 +8,10 @@ import pytest
 from chat_suite import ChatSuite
 
 pytestmark = [
-    pytest.mark.usefixtures("downloads", "demo"),
+    pytest.mark.usefixtures("downloads", "sensing"),
     # test_stream_time measures only what a cassette of HTTP replays; here is no HTTP.
     pytest.mark.filterwarnings("ignore:Benchmark fixture was not used"),
     pytest.mark.filterwarnings("ignore:.*is in beta:langchain_core._api.LangChainBetaWarning"),
-    pytest.mark.filterwarnings("ignore:LANGCHAIN_TESTS_USER_AGENT"),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,11 +41,11 @@ class Address:
 
 
 @pytest.fixture(scope="module")
-def address() -> Any:
+def address(mmproj: Path) -> Any:
     """A server of the demo model, once as it is and once with a template that makes it think."""
     from chat_suite import THINKER as TEMPLATE
 
-    options = {**DEMO.options, "n_parallel": 16}
+    options = {**DEMO.options, "n_parallel": 16, "mmproj": str(mmproj)}
     plain = ModelSettings(name="demo", file="demo", options=options)
     thinking = {**DEMO.options, "chat_template": TEMPLATE}
     with serving(plain, ModelSettings(name=THINKER, file="demo", options=thinking)) as running:
@@ -63,7 +64,8 @@ class TestChatSuite(ChatSuite):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        return {"base_url": Address.url, "temperature": 0, "max_tokens": 128}
+        options = {"temperature": 0, "max_tokens": 128, "fetch_urls": True}
+        return {"base_url": Address.url, **options}
 
     @property
     def model_override_value(self) -> str:
@@ -87,42 +89,42 @@ class TestEmbeddingsSuite(EmbeddingsIntegrationTests):
 
 
 @pytest.fixture
-def llm() -> ChatLlamaCpp:
+def chat() -> ChatLlamaCpp:
     return ChatLlamaCpp(base_url=Address.url, temperature=0, max_tokens=64)
 
 
-def test_answers_as_in_process(llm: ChatLlamaCpp) -> None:
+def test_answers_as_in_process(chat: ChatLlamaCpp) -> None:
     here = ChatLlamaCpp(model_path="demo", n_threads=1, temperature=0)
-    there = llm.invoke("what is 25x5")
+    there = chat.invoke("what is 25x5")
     assert there.content == here.invoke("what is 25x5").content
     assert there.response_metadata["model_name"] == "demo"
     assert there.usage_metadata is not None
     assert there.usage_metadata["input_tokens"] > 0
 
 
-async def test_sixteen_coroutines_are_one_batch(llm: ChatLlamaCpp, address: Running) -> None:
-    await llm.ainvoke("Hello")
+async def test_sixteen_coroutines_are_one_batch(chat: ChatLlamaCpp, address: Running) -> None:
+    await chat.ainvoke("Hello")
     before = address.llm.stats()
-    found = await asyncio.gather(*(llm.ainvoke(f"what is {i} x 3") for i in range(1, 17)))
+    found = await asyncio.gather(*(chat.ainvoke(f"what is {i} x 3") for i in range(1, 17)))
     after = address.llm.stats()
     assert all(isinstance(message, AIMessage) for message in found)
     generated = after.generated_tokens - before.generated_tokens
     assert after.steps - before.steps < generated / 3
 
 
-def test_leaving_a_stream_ends_the_answer(llm: ChatLlamaCpp, address: Running) -> None:
+def test_leaving_a_stream_ends_the_answer(chat: ChatLlamaCpp, address: Running) -> None:
     before = address.llm.stats().finished.get("cancelled", 0)
-    stream = llm.stream("Hello", ignore_eos=True, max_tokens=2000)
+    stream = chat.stream("Hello", ignore_eos=True, max_tokens=2000)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     wait_until(lambda: address.llm.stats().finished.get("cancelled", 0) == before + 1)
 
 
 async def test_leaving_an_asynchronous_stream_ends_the_answer(
-    llm: ChatLlamaCpp, address: Running
+    chat: ChatLlamaCpp, address: Running
 ) -> None:
     before = address.llm.stats().finished.get("cancelled", 0)
-    stream = llm.astream("Hello", ignore_eos=True, max_tokens=2000)
+    stream = chat.astream("Hello", ignore_eos=True, max_tokens=2000)
     await anext(stream)
     await stream.aclose()  # type: ignore[attr-defined]
     for _ in range(2000):
@@ -132,33 +134,34 @@ async def test_leaving_an_asynchronous_stream_ends_the_answer(
     raise AssertionError("it was not cancelled")
 
 
-def test_tokens_are_counted_by_the_server(llm: ChatLlamaCpp) -> None:
-    usage = llm.invoke("what is 25x5").usage_metadata
+def test_tokens_are_counted_by_the_server(chat: ChatLlamaCpp) -> None:
+    usage = chat.invoke("what is 25x5").usage_metadata
     assert usage is not None
-    assert llm.get_num_tokens_from_messages([HumanMessage("what is 25x5")]) == usage["input_tokens"]
-    assert llm.get_num_tokens("25") == 2
+    counted = chat.get_num_tokens_from_messages([HumanMessage("what is 25x5")])
+    assert counted == usage["input_tokens"]
+    assert chat.get_num_tokens("25") == 2
 
 
-def test_errors_are_of_both_families(llm: ChatLlamaCpp) -> None:
+def test_errors_are_of_both_families(chat: ChatLlamaCpp) -> None:
     with pytest.raises(ContextOverflowError) as overflow:
-        llm.invoke("word " * 9000)
+        chat.invoke("word " * 9000)
     assert isinstance(overflow.value, ContextLengthError)
     with pytest.raises(ContextOverflowError):
-        list(llm.stream("word " * 9000))
+        list(chat.stream("word " * 9000))
     with pytest.raises(ModelNotFoundError) as missing:
-        llm.invoke("Hello", model="nowhere")
+        chat.invoke("Hello", model="nowhere")
     assert isinstance(missing.value, ServerError)
     with pytest.raises(ModelInvalidRequestError):
-        llm.invoke("Hello", temprature=1)
+        chat.invoke("Hello", temprature=1)
     with pytest.raises(ModelConnectionError) as gone:
         ChatLlamaCpp(base_url="http://127.0.0.1:9", max_retries=0).invoke("Hello")
     assert gone.value.is_retryable
 
 
-def test_profile_and_dump(llm: ChatLlamaCpp) -> None:
-    assert llm.profile is not None
-    assert llm.profile["structured_output"]
-    assert Address.url in dumps(llm)
+def test_profile_and_dump(chat: ChatLlamaCpp) -> None:
+    assert chat.profile is not None
+    assert chat.profile["structured_output"]
+    assert Address.url in dumps(chat)
 
 
 async def test_completion() -> None:

@@ -15,8 +15,9 @@ import httpx
 import pytest
 from serving import Running
 
+from llamaherd.public_web import is_public
 from llamaherd.server.errors import Refused
-from llamaherd.server.remote_media import RemoteMedia, is_public
+from llamaherd.server.remote_media import RemoteMedia
 from llamaherd.server.settings import ServerParams
 
 PIXEL = b"\x89PNG\r\n\x1a\n and so on"

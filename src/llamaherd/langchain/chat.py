@@ -23,6 +23,7 @@ from llamaherd.langchain.chunks import PROVIDER, ChunkReader, chat_result
 from llamaherd.langchain.errors import as_langchain
 from llamaherd.langchain.header import profile, remote_profile
 from llamaherd.langchain.messages import as_openai
+from llamaherd.langchain.pictures import afetched, fetched
 from llamaherd.langchain.registry import NAMESPACE
 from llamaherd.langchain.sampling import Sampling
 from llamaherd.params import ChatParams, Params, SamplingParams
@@ -50,6 +51,9 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
 
     logprobs: bool | int | None = None
     """Log-probabilities of the answer's tokens; a number: with so many alternatives."""
+    fetch_urls: bool = False
+    """Fetch pictures that messages name by an address: public ones only, up to 20 MiB. Otherwise
+    addresses are refused, or with ``base_url`` left to the server."""
     suffix: str | None = None
     """Only None: a conversation has no text behind it."""
     echo: bool = False
@@ -98,7 +102,9 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
     def _resolve_model_profile(self) -> ModelProfile | None:
         if self.base_url is not None:
             return remote_profile()
-        return profile(self._name(), self.n_ctx, self.model_kwargs.get("mmproj"))
+        found = profile(self._name(), self.n_ctx, self.model_kwargs.get("mmproj"))
+        found["image_url_inputs"] = bool(self.fetch_urls and found.get("image_inputs"))
+        return found
 
     # -- answers ------------------------------------------------------------------------------
 
@@ -112,7 +118,7 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
         with as_langchain():
             options = self._options(stop, kwargs)
             llm = self._llama(kwargs.get("model"))
-            return chat_result(llm.create_chat_completion(as_openai(messages), **options))
+            return chat_result(llm.create_chat_completion(self._read(messages), **options))
 
     async def _agenerate(
         self,
@@ -124,7 +130,8 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
         with as_langchain():
             options = self._options(stop, kwargs)
             llm = await self._allama(kwargs.get("model"))
-            return chat_result(await llm.acreate_chat_completion(as_openai(messages), **options))
+            asked = await self._aread(messages)
+            return chat_result(await llm.acreate_chat_completion(asked, **options))
 
     def _stream(
         self,
@@ -137,7 +144,8 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
             options = self._stream_options(stop, kwargs)
             llm = self._llama(kwargs.get("model"))
             reader = ChunkReader()
-            with llm.create_chat_completion(as_openai(messages), stream=True, **options) as stream:
+            asked = self._read(messages)
+            with llm.create_chat_completion(asked, stream=True, **options) as stream:
                 for raw in stream:
                     if (chunk := reader.read(raw)) is not None:
                         if run_manager is not None:
@@ -157,7 +165,8 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
             options = self._stream_options(stop, kwargs)
             llm = await self._allama(kwargs.get("model"))
             reader = ChunkReader()
-            stream = await llm.acreate_chat_completion(as_openai(messages), stream=True, **options)
+            asked = await self._aread(messages)
+            stream = await llm.acreate_chat_completion(asked, stream=True, **options)
             async with stream:
                 async for raw in stream:
                     if (chunk := reader.read(raw)) is not None:
@@ -197,6 +206,14 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
             found |= {"logprobs": True, "top_logprobs": counted}
         return found
 
+    def _read(self, messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+        found = as_openai(messages)
+        return fetched(found) if self.fetch_urls else found
+
+    async def _aread(self, messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+        found = as_openai(messages)
+        return await afetched(found) if self.fetch_urls else found
+
     def _stream_options(self, stop: list[str] | None, given: Mapping[str, Any]) -> dict[str, Any]:
         found = self._options(stop, given)
         if found.get("n", 1) != 1:
@@ -218,7 +235,7 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
         """Tokens of a conversation as the model would read it, the tools' definitions included."""
         with as_langchain():
             listed = [convert_to_openai_tool(tool) for tool in tools or ()]
-            return len(self._llama().chat_tokens(as_openai(messages), tools=listed or None))
+            return len(self._llama().chat_tokens(self._read(messages), tools=listed or None))
 
     # -- tools and structured output ----------------------------------------------------------
 

@@ -120,7 +120,7 @@ class ChunkReader:
         """LangChain's chunk for one of OpenAI's; None if it has nothing new to say."""
         choices = raw["choices"]
         if not choices:
-            return self._end(raw)
+            return self._end(raw) if raw.get("usage") else None
         choice = choices[0]
         if (logprobs := choice.get("logprobs")) is not None:
             self._logprobs += logprobs.get("content") or ()

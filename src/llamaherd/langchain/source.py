@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 from llamaherd.errors import OptionError, UnknownOptionError
 from llamaherd.langchain.header import header
 from llamaherd.llama import Llama
-from llamaherd.params import ContextParams, ModelParams, Params, split_options
+from llamaherd.params import ContextParams, MediaParams, ModelParams, Params, split_options
 from llamaherd.remote import RemoteLlama
 from llamaherd.shared import OWN, shared_llama
 
@@ -125,8 +125,13 @@ class ModelSource(BaseModel):
 
     @classmethod
     def _known_options(cls) -> set[str]:
-        kinds: tuple[type[Params], ...] = (ModelParams, ContextParams, *cls.further)
-        return (set(OWN) - NAMED_OTHERWISE).union(*(kind.names() for kind in kinds))
+        return cls._load_names() | set().union(*(kind.names() for kind in cls.further))
+
+    @classmethod
+    def _load_names(cls) -> set[str]:
+        """What loading is told; what a call can be told is told to calls, so that all share."""
+        names = (set(OWN) - NAMED_OTHERWISE).union(*(kind.names() for kind in _LOADING))
+        return names - set().union(*(kind.names() for kind in cls.further))
 
     def _check(self) -> None:
         """Find what is wrong with the model now, though it is loaded by the first call.
@@ -146,8 +151,8 @@ class ModelSource(BaseModel):
         if self.model_path is not None and self.model is not None:
             raise OptionError("model", self.model, "no second name beside model_path")
         own = {name: value for name, value in load.items() if name not in OWN}
-        model, context = split_options(own, ModelParams, ContextParams)
-        ModelParams(**model), ContextParams(**context)
+        for kind, given in zip(_LOADING, split_options(own, *_LOADING), strict=True):
+            kind(**given)
         if self.client is None:
             header(self._name())
 
@@ -172,8 +177,8 @@ class ModelSource(BaseModel):
             found["vocab_only"] = True
         if not self.f16_kv:
             found |= {"type_k": "f32", "type_v": "f32"}
-        known = ModelSource._known_options()
-        return found | {name: v for name, v in self.model_kwargs.items() if name in known}
+        names = self._load_names()
+        return found | {name: v for name, v in self.model_kwargs.items() if name in names}
 
     def _llama(self, model: str | None = None) -> AnyLlama:
         """The model, loaded if nobody in the process has it loaded.
@@ -208,6 +213,7 @@ class ModelSource(BaseModel):
         return shared_llama(model or self._name(), verbose=verbose, **self._load_options())
 
 
+_LOADING: tuple[type[Params], ...] = (ModelParams, ContextParams, MediaParams)
 _LOADED = (
     "n_ctx", "n_parallel", "n_batch", "n_threads", "n_gpu_layers", "lora_path", "rope_freq_base",
     "rope_freq_scale", "use_mmap", "use_mlock",
