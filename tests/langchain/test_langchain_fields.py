@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -265,3 +267,13 @@ def test_loading_by_many_names_is_one_load() -> None:
     held = shared_llama("demo", n_threads=1, n_parallel=16)
     path = str(held.model.path)
     assert ChatLlamaCpp(model_path=path, n_threads=1)._llama() is held
+
+
+def test_without_langchain_the_import_says_what_to_install() -> None:
+    program = (
+        "import sys; sys.modules['langchain_core'] = None\n"
+        "try: import llamaherd.langchain\n"
+        "except ModuleNotFoundError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "pip install 'llamaherd[langchain]'" in done.stdout

@@ -4,6 +4,14 @@ They have the names and fields of langchain-community's, and run in process or, 
 on a llamaherd server. ``docs/langchain.md`` is the guide, ``docs/migration.md`` says what changed.
 """
 
+from __future__ import annotations
+
+try:
+    import langchain_core  # noqa: F401
+except ModuleNotFoundError as error:
+    remedy = "llamaherd.langchain needs LangChain: pip install 'llamaherd[langchain]'"
+    raise ModuleNotFoundError(remedy, name=error.name) from error
+
 from llamaherd.langchain.chat import ChatLlamaCpp
 from llamaherd.langchain.completion import LlamaCpp
 from llamaherd.langchain.embeddings import LlamaCppEmbeddings
