@@ -121,6 +121,22 @@ class Service:
 
         return await self._answer(request, call, start, encoder, whole)
 
+    async def count(
+        self, request: Request, call: ChatCall, shape: Callable[[int], JSON]
+    ) -> Response:
+        """How many tokens a conversation has.
+
+        Args:
+            shape: makes the body of the response.
+        """
+
+        async def work(lease: Lease) -> JSON:
+            messages = await self._media.fetched(call.messages)
+            options = call.options_for(lease.llm.capabilities)
+            return shape(len(await asyncio.to_thread(lease.llm.chat_tokens, messages, **options)))
+
+        return await self.respond(request, call.model, work, call.ignored)
+
     async def use(
         self,
         request: Request,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from llamaherd.server import openapi_protocols as openapi
-from llamaherd.server.models import Lease
 from llamaherd.server.protocols import anthropic
 from llamaherd.server.protocols.openai import wants_stream
 from llamaherd.server.routes.family import Family
-from llamaherd.server.service import ignored_header, read_json, reply, service_of
+from llamaherd.server.service import read_json, service_of
 
 router = APIRouter(tags=["Anthropic"])
 FAMILY = Family(router, ["/v1/messages"], anthropic.error)
@@ -37,10 +35,4 @@ async def messages(request: Request) -> Response:
 async def count_tokens(request: Request) -> Response:
     """How many tokens a conversation has."""
     call = anthropic.counted_call(await read_json(request))
-
-    async def count(lease: Lease) -> int:
-        options = call.options_for(lease.llm.capabilities)
-        return len(await asyncio.to_thread(lease.llm.chat_tokens, call.messages, **options))
-
-    n_tokens = await service_of(request).use(request, call.model, count)
-    return reply({"input_tokens": n_tokens}, ignored_header(call.ignored))
+    return await service_of(request).count(request, call, lambda n: {"input_tokens": n})

@@ -101,38 +101,36 @@ async def generate(request: Request) -> Response:
 async def embed(request: Request) -> Response:
     """The vectors of texts."""
     begin = time.monotonic_ns()
-    body = await read_json(request)
-    found = await _embedded(request, body, required(body, "input"))
-    return reply(
-        {
+
+    def shape(found: JSON) -> JSON:
+        return {
             "model": found["model"],
             "embeddings": [each["embedding"] for each in found["data"]],
             "total_duration": time.monotonic_ns() - begin,
             "load_duration": 0,
             "prompt_eval_count": found["usage"]["prompt_tokens"],
         }
-    )
+
+    return await _embedded(request, "input", shape)
 
 
 @router.post("/api/embeddings", openapi_extra=openapi.OLLAMA_EMBEDDINGS)
 async def embeddings(request: Request) -> Response:
     """The vector of one text, as older clients ask for it."""
+    return await _embedded(
+        request, "prompt", lambda found: {"embedding": found["data"][0]["embedding"]}
+    )
+
+
+async def _embedded(request: Request, name: str, shape: Callable[[JSON], JSON]) -> Response:
     body = await read_json(request)
-    found = await _embedded(request, body, required(body, "prompt"))
-    return reply({"embedding": found["data"][0]["embedding"]})
-
-
-async def _embedded(request: Request, body: JSON, given: Any) -> JSON:
-    options: JSON = {"truncate": True if body.get("truncate") is None else body["truncate"]}
-    if body.get("dimensions") is not None:
-        options["dimensions"] = body["dimensions"]
+    given = required(body, name)
+    options, ignored = ollama.embed_options(body)
 
     async def work(lease: Lease) -> JSON:
-        found: JSON = await lease.llm.acreate_embedding(given, model=lease.name, **options)
-        return found
+        return shape(await lease.llm.acreate_embedding(given, model=lease.name, **options))
 
-    found: JSON = await service_of(request).use(request, ollama.model_name(body), work)
-    return found
+    return await service_of(request).respond(request, ollama.model_name(body), work, ignored)
 
 
 async def _load(request: Request, body: JSON, shape: Callable[[JSON], JSON]) -> Response:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,12 +11,11 @@ from starlette.responses import Response
 from llamaherd.server import openapi_protocols as openapi
 from llamaherd.server.access_log import KEY
 from llamaherd.server.errors import Refused
-from llamaherd.server.models import Lease
 from llamaherd.server.protocols import openai, responses
 from llamaherd.server.protocols.openai import wants_stream
 from llamaherd.server.protocols.shapes import as_flag, as_text
 from llamaherd.server.routes.family import Family
-from llamaherd.server.service import ignored_header, read_json, reply, service_of
+from llamaherd.server.service import read_json, reply, service_of
 
 router = APIRouter(tags=["Responses"])
 FAMILY = Family(router, [], openai.error)
@@ -53,15 +50,9 @@ async def input_tokens(request: Request) -> Response:
     """How many tokens an input has."""
     body = await read_json(request)
     call = responses.chat_call(body, _earlier(request, body))
-
-    async def count(lease: Lease) -> int:
-        options = call.options_for(lease.llm.capabilities)
-        read = functools.partial(lease.llm.chat_tokens, call.messages, **options)
-        return len(await asyncio.to_thread(read))
-
-    n_tokens = await service_of(request).use(request, call.model, count)
-    found = {"object": "response.input_tokens", "input_tokens": n_tokens}
-    return reply(found, ignored_header(call.ignored))
+    return await service_of(request).count(
+        request, call, lambda n: {"object": "response.input_tokens", "input_tokens": n}
+    )
 
 
 @router.get("/v1/responses/{name}")

@@ -11,6 +11,7 @@ from llamaherd.server.protocols.ollama.answer import (
 from llamaherd.server.protocols.ollama.models import details, listed, shown
 from llamaherd.server.protocols.ollama.request import (
     chat_call,
+    embed_options,
     generate_call,
     model_name,
     only_loads,
@@ -21,6 +22,7 @@ __all__ = [
     "Lines",
     "chat_call",
     "details",
+    "embed_options",
     "error",
     "generate_call",
     "listed",

@@ -36,6 +36,11 @@ _GENERATE = Fields(
         "context": (([],), "nothing: send the conversation to /api/chat"),
     },
 )
+_EMBED = Fields(
+    known=("truncate", "dimensions"),
+    harmless=("keep_alive", "options"),
+    own=("model", "input", "prompt"),
+)
 OPTIONS = Fields(
     known=[name for name in SamplingParams.names() if name != "n"],
     harmless=(
@@ -81,6 +86,16 @@ def generate_call(body: JSON) -> ChatCall | TextCall:
         conversation.say("system", [text_part(as_text("system", body["system"]))])
     conversation.say("user", [text_part(prompt), *_images("images", body.get("images") or [])])
     return ChatCall(model_name(body), conversation.messages, options, ignored, hints)
+
+
+def embed_options(body: JSON) -> tuple[JSON, list[str]]:
+    """Options of a body of ``/api/embed``, and the names of fields that nobody knows.
+
+    Raises:
+        OptionError: names the field.
+    """
+    options, ignored = _EMBED.sort(body)
+    return {"truncate": True, **options}, ignored
 
 
 def only_loads(body: JSON) -> bool:
