@@ -42,7 +42,9 @@ struct Activations {
     }
 };
 
-constexpr int kMaxTokens = 12;  // of one cell: what the registers of AVX-512 allow
+// Of one cell. From 9 on not all sums stay in registers, but one cell of 16 unpacks the weights half as
+// often as two of 8: a tenth faster at 16.
+constexpr int kMaxTokens = 16;
 
 // Writes the cell of `n_tokens` (1 to kMaxTokens) rows from element `k` on. Needs AVX2, FMA, F16C.
 void quantise_cell(const Activations& as, const float* const* rows, int n_tokens, int64_t k, uint8_t* cell);

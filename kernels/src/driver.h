@@ -11,7 +11,7 @@
 namespace herd {
 
 // Up to so many tokens the weights are unpacked in registers, once for each cell; above, they are
-// expanded to bytes once and reused. 36 is three full cells; expanding from 12 on cost a fifth of
+// expanded to bytes once and reused. 36 is three cells of 12; expanding from 12 on cost a fifth of
 // the speed at 16, because then nothing is computed while the weights come from memory.
 constexpr int kFewTokens = 36;
 

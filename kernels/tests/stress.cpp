@@ -1,7 +1,7 @@
 // Runs packing and products without a model, for sanitizers (see test_sanitizers.py) and for tuning.
 //
 // usage: herd_stress LIBGGML                 many random cases on 1 to 4 threads; 1 on a mismatch
-//        herd_stress LIBGGML bench THREADS   speed of each type and number of tokens
+//        herd_stress LIBGGML bench THREADS [TYPE]   speed of each type and number of tokens
 //
 // LIBGGML is the path of libggml.so.0.
 #include <dlfcn.h>
@@ -136,14 +136,14 @@ double speed(Driver& driver, const Matrix& weights, int n, int n_threads) {
     return double(weights.shape.rows) * weights.shape.k * n / 64 / best / n_threads / 1e9;
 }
 
-int bench(int n_threads) {
+int bench(int n_threads, const char* only) {
     constexpr int kTokens[] = {1, 2, 4, 6, 8, 10, 12, 16, 24, 36, 128, 512};
     std::printf("10^9 vpdpbusd a second and thread\n%-8s %-6s", "type", "where");
     for (int n : kTokens) std::printf("%6d", n);
     std::puts("");
     Driver driver;
     for (const Format& format : kFormat) {
-        if (!family_of(format)) continue;
+        if (!family_of(format) || (only && std::strcmp(only, format.name))) continue;
         for (int64_t rows : {512, 8192}) {
             Matrix weights(format, 2048, rows);
             std::printf("%-8s %-6s", format.name, rows == 512 ? "cache" : "memory");
@@ -168,5 +168,5 @@ int main(int count, char** arguments) {
     }
     choose_kernels();
     if (!failed_formats().empty()) return 1;
-    return count > 3 ? bench(std::atoi(arguments[3])) : stress();
+    return count > 3 ? bench(std::atoi(arguments[3]), count > 4 ? arguments[4] : nullptr) : stress();
 }

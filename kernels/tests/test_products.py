@@ -17,7 +17,7 @@ FACTORS = {  # offsets of the 16-bit factors in a block, and the block's bytes
     "Q8_0": ((0,), 34),
     "Q4_0": ((0,), 18),
 }
-TOKENS = (*range(1, 14), 16, 23, 24, 25, 35, 36, 37, 48, 61, 128, 600)
+TOKENS = (*range(1, 18), 23, 25, 31, 32, 33, 35, 36, 37, 48, 61, 128, 600)
 
 
 def normal(*shape: int) -> Floats:
