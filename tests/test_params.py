@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llamaherd import ContextParams, ModelParams, OptionError, SamplingParams, UnknownOptionError
-from llamaherd.params import range_text, split_options
+from llamaherd.declared import range_text, split_options
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
+from llamaherd.declared import Params, range_text
 from llamaherd.params import (
     ChatParams,
     CompletionParams,
@@ -18,10 +19,8 @@ from llamaherd.params import (
     EmbeddingResponseParams,
     MediaParams,
     ModelParams,
-    Params,
     RerankParams,
     SamplingParams,
-    range_text,
 )
 from llamaherd.server.settings import ModelSettings, ServerParams
 

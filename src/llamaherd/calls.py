@@ -14,6 +14,7 @@ from llamaherd.chat_answer import ChatAnswer
 from llamaherd.chat_demand import ChatDemand, chat_demand
 from llamaherd.completion import Choice, Completion, Echo
 from llamaherd.constrain import Constrainer, ThoughtBudget, TokenConstraint
+from llamaherd.declared import split_options
 from llamaherd.engine import Ask, Engine, Request, Span, TokenSampler
 from llamaherd.errors import OptionError
 from llamaherd.media import Reader
@@ -25,7 +26,6 @@ from llamaherd.params import (
     CompletionParams,
     ResponseParams,
     SamplingParams,
-    split_options,
 )
 from llamaherd.prompts import Messages, Prompt, Prompts, as_list
 from llamaherd.responses import ChatShape, Envelope, TextAnswer, TextShape

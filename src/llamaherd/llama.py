@@ -7,23 +7,21 @@ import functools
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-import numpy as np
-
 from llamaherd.adapters import DEFAULT, Adapters
 from llamaherd.ambient import Ambient
 from llamaherd.calls import Calls
-from llamaherd.capabilities import capabilities
 from llamaherd.chat import normalised
 from llamaherd.completion import (
     AsyncCompletionStream,
     CompletionStream,
 )
-from llamaherd.embed import Embedded, Embeddings, Pending, Text
+from llamaherd.declared import split_options
+from llamaherd.embed import Embeddings
 from llamaherd.engine import (
     Ask,
     Engine,
@@ -33,27 +31,23 @@ from llamaherd.engine import (
     proposer_for,
 )
 from llamaherd.errors import OptionError
+from llamaherd.facts import ModelFacts
 from llamaherd.media import Projector, Reader, has_media
 from llamaherd.model import Model
 from llamaherd.params import (
     ContextParams,
-    EmbeddingParams,
-    EmbeddingResponseParams,
     MediaParams,
     ModelParams,
-    RerankParams,
     ResponseParams,
     SamplingParams,
-    split_options,
 )
 from llamaherd.prompt_cache import PromptCache
 from llamaherd.prompts import Messages, Prompt, Prompts
 from llamaherd.responses import (
     JSON,
-    embeddings,
-    ranking,
 )
 from llamaherd.structured import Structured
+from llamaherd.vectors import VectorCalls
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -61,20 +55,14 @@ if TYPE_CHECKING:
     from llamaherd.options import (
         ChatOptions,
         CompletionOptions,
-        EmbeddingOptions,
-        EmbeddingResponseOptions,
         LoadOptions,
-        RerankOptions,
         SamplingOptions,
     )
 
-TextOrTexts = Text | Iterable[Text]
-Vectors = Any
-"""A float32 array; a list of arrays for several texts with a vector for each token."""
 _T = TypeVar("_T")
 
 
-class Llama:
+class Llama(VectorCalls, ModelFacts):
     """A GGUF model that answers. All methods may be called from any thread.
 
     Args:
@@ -460,153 +448,6 @@ class Llama:
         """End every request now; each returns what it has, with finish reason ``cancelled``."""
         self._engine.cancel_all()
 
-    # -- embeddings ---------------------------------------------------------------------------
-
-    def embed(self, input: TextOrTexts, **options: Unpack[EmbeddingOptions]) -> Vectors:  # noqa: A002
-        """The vector of a text, or those of many; texts of all callers are read together.
-
-        Args:
-            input: a text or its token ids, or several of them.
-            options: fields of :class:`EmbeddingParams`.
-
-        Returns:
-            float32: for one text shape (n_embd,), for n texts (n, n_embd). With pooling "none"
-            a text has shape (n_tokens, n_embd) and several texts come as a list.
-
-        Raises:
-            InputLengthError: a text is longer than the model reads; names its index.
-            OptionError: no text, an empty one, or ids that the vocabulary does not have.
-            UnsupportedError: a reranker or encoder-decoder, which gives no embeddings.
-        """
-        return _as_given(self._start_embedding(input, options).wait())
-
-    async def aembed(self, input: TextOrTexts, **options: Unpack[EmbeddingOptions]) -> Vectors:  # noqa: A002
-        """:meth:`embed` for coroutines."""
-        pending = await asyncio.to_thread(self._start_embedding, input, options)
-        return _as_given(await pending.arrive())
-
-    def create_embedding(
-        self,
-        input: TextOrTexts,  # noqa: A002
-        **options: Unpack[EmbeddingResponseOptions],
-    ) -> JSON:
-        """:meth:`embed` in the shape of OpenAI's embeddings API.
-
-        Args:
-            input: a text or its token ids, or several of them.
-            options: fields of :class:`EmbeddingResponseParams`.
-
-        Raises:
-            RequestError: as :meth:`embed`.
-        """
-        params = self._embedding_params(options)
-        return self._embedding_response(self._embeddings.embed(input, params).wait(), params)
-
-    async def acreate_embedding(
-        self,
-        input: TextOrTexts,  # noqa: A002
-        **options: Unpack[EmbeddingResponseOptions],
-    ) -> JSON:
-        """:meth:`create_embedding` for coroutines."""
-        params = self._embedding_params(options)
-        pending = await asyncio.to_thread(self._embeddings.embed, input, params)
-        return self._embedding_response(await pending.arrive(), params)
-
-    def rerank(
-        self, query: str, documents: Iterable[str], **options: Unpack[RerankOptions]
-    ) -> JSON:
-        """Sort documents by how well they fit a query, in the shape that llama-server gives.
-
-        Args:
-            options: fields of :class:`RerankParams`.
-
-        Returns:
-            ``results``, best first, each with ``index`` and ``relevance_score`` as the model gives
-            it; ``usage`` counts the tokens read.
-
-        Raises:
-            UnsupportedError: no reranker, and ``method`` is not "cosine".
-            RequestError: as :meth:`embed`.
-        """
-        params = self._rerank_params(options)
-        scores = self._embeddings.rank(query, documents, params).wait()
-        return ranking(scores, params.model or self.model_path, params)
-
-    async def arerank(
-        self, query: str, documents: Iterable[str], **options: Unpack[RerankOptions]
-    ) -> JSON:
-        """:meth:`rerank` for coroutines."""
-        params = self._rerank_params(options)
-        pending = await asyncio.to_thread(self._embeddings.rank, query, documents, params)
-        return ranking(await pending.arrive(), params.model or self.model_path, params)
-
-    # -- tokens -------------------------------------------------------------------------------
-
-    def tokenize(self, text: str | bytes, add_bos: bool = True, special: bool = False) -> list[int]:
-        """Token ids of a text.
-
-        Args:
-            add_bos: begin (and end) with the tokens that the model expects there.
-            special: read the names of special tokens as those tokens.
-        """
-        return self.model.vocab.tokenize(text, add_special=add_bos, parse_special=special)
-
-    def detokenize(self, tokens: Sequence[int], special: bool = False) -> bytes:
-        """The text of token ids as UTF-8, which a cut may have left incomplete."""
-        return self.model.vocab.detokenize(tokens, remove_special=not special, special=special)
-
-    def token_bos(self) -> int | None:
-        """The beginning-of-sequence token."""
-        return self.model.vocab.special.bos
-
-    def token_eos(self) -> int | None:
-        """The end-of-sequence token."""
-        return self.model.vocab.special.eos
-
-    def token_nl(self) -> int | None:
-        """The newline token."""
-        return self.model.vocab.special.nl
-
-    def n_vocab(self) -> int:
-        """Size of the vocabulary."""
-        return len(self.model.vocab)
-
-    def n_ctx(self) -> int:
-        """Size of the context, in tokens."""
-        return self._engine.n_ctx
-
-    def memory_bytes(self) -> int:
-        """What weights, projector and context take, without what is needed while it computes."""
-        return self._memory_bytes
-
-    @property
-    def n_parallel(self) -> int:
-        """Requests that run at a time."""
-        return self._n_parallel
-
-    def n_embd(self) -> int:
-        """Width of the model's hidden state."""
-        return self.model.n_embd
-
-    @functools.cached_property
-    def capabilities(self) -> frozenset[str]:
-        """What the model can do: of ``completion``, ``insert``, ``embedding``, ``tools``,
-        ``vision``, ``audio``, ``thinking``, ``thinking_switch`` and ``reasoning_effort``
-        (``capabilities.py``)."""
-        projector = None if self._reader is None else self._reader.projector
-        generates = self._engine.generates
-        return capabilities(self.model, self._prompts, projector, generates=generates)
-
-    @property
-    def can_chat(self) -> bool:
-        """Whether it has a chat template, of its own or ``chat_template=``."""
-        return self._prompts.can_chat
-
-    @property
-    def metadata(self) -> Mapping[str, str]:
-        """The model file's scalar metadata."""
-        return self.model.metadata
-
     # -- life ---------------------------------------------------------------------------------
 
     def reset(self) -> None:
@@ -646,25 +487,6 @@ class Llama:
             )
             return self._prompts.chat(rendered)
         return self._prompts.text(prompt)  # type: ignore[arg-type]
-
-    # -- one call of embed or rerank ----------------------------------------------------------
-
-    def _start_embedding(self, given: TextOrTexts, options: Mapping[str, Any]) -> Pending[Embedded]:
-        (own,) = split_options(options, EmbeddingParams, also=("input",))
-        return self._embeddings.embed(given, EmbeddingParams(**own))
-
-    @staticmethod
-    def _embedding_params(options: Mapping[str, Any]) -> EmbeddingResponseParams:
-        (own,) = split_options(options, EmbeddingResponseParams, also=("input",))
-        return EmbeddingResponseParams(**own)
-
-    @staticmethod
-    def _rerank_params(options: Mapping[str, Any]) -> RerankParams:
-        (own,) = split_options(options, RerankParams, also=("query", "documents"))
-        return RerankParams(**own)
-
-    def _embedding_response(self, embedded: Embedded, params: EmbeddingResponseParams) -> JSON:
-        return embeddings(embedded, params.model or self.model_path, params.encoding_format)
 
 
 _OWN_OPTIONS = (
@@ -710,14 +532,6 @@ def _held_to(wanted: Structured[Any], options: ChatOptions) -> Any:
 def _free(adapters: Adapters, model: Model) -> None:
     adapters.close()
     model.close()
-
-
-def _as_given(embedded: Embedded) -> Vectors:
-    """One vector for one text; several in one array, unless their shapes differ."""
-    vectors = embedded.vectors
-    if embedded.is_single:
-        return vectors[0]
-    return vectors if vectors[0].ndim > 1 else np.stack(vectors)
 
 
 def _log_to_stderr() -> None:

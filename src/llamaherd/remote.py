@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 
 from llamaherd.chat import normalised
+from llamaherd.declared import Params, split_options
 from llamaherd.errors import (
     OptionError,
     QueueFullError,
@@ -30,10 +31,8 @@ from llamaherd.params import (
     CompletionParams,
     EmbeddingParams,
     EmbeddingResponseParams,
-    Params,
     RerankParams,
     SamplingParams,
-    split_options,
 )
 from llamaherd.remote_wire import (
     achunks,

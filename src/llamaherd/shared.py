@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from llamaherd.declared import split_options
 from llamaherd.llama import Llama
 from llamaherd.model.source import model_file
 from llamaherd.params import (
@@ -21,7 +22,6 @@ from llamaherd.params import (
     MediaParams,
     ModelParams,
     SamplingParams,
-    split_options,
 )
 
 _Key = tuple[object, ...]

@@ -27,7 +27,11 @@ from llamaherd.cli.flags import (
     takes_options,
 )
 from llamaherd.cli.loading import loading
-from llamaherd.params import ContextParams, ModelParams, split_options
+from llamaherd.declared import split_options
+from llamaherd.params import (
+    ContextParams,
+    ModelParams,
+)
 
 if TYPE_CHECKING:
     from llamaherd.model import Model

@@ -16,14 +16,13 @@ from typing import Annotated, Any
 import typer
 
 from llamaherd.cli.console import MisuseError
+from llamaherd.declared import Params, split_options
 from llamaherd.errors import OptionError
 from llamaherd.params import (
     ContextParams,
     MediaParams,
     ModelParams,
-    Params,
     SamplingParams,
-    split_options,
 )
 
 Options = dict[str, Any]

@@ -17,6 +17,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel
 
+from llamaherd.declared import Params
 from llamaherd.errors import OptionError
 from llamaherd.langchain import structured
 from llamaherd.langchain.chunks import PROVIDER, ChunkReader, chat_result
@@ -26,7 +27,10 @@ from llamaherd.langchain.messages import as_openai
 from llamaherd.langchain.pictures import afetched, fetched
 from llamaherd.langchain.registry import NAMESPACE
 from llamaherd.langchain.sampling import Sampling
-from llamaherd.params import ChatParams, Params, SamplingParams
+from llamaherd.params import (
+    ChatParams,
+    SamplingParams,
+)
 
 Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 

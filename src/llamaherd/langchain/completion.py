@@ -10,12 +10,16 @@ from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
+from llamaherd.declared import Params
 from llamaherd.errors import OptionError
 from llamaherd.langchain.chunks import PROVIDER
 from llamaherd.langchain.errors import as_langchain
 from llamaherd.langchain.registry import NAMESPACE
 from llamaherd.langchain.sampling import Sampling
-from llamaherd.params import CompletionParams, Params, SamplingParams
+from llamaherd.params import (
+    CompletionParams,
+    SamplingParams,
+)
 
 JSON = dict[str, Any]
 

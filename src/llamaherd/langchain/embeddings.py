@@ -6,10 +6,13 @@ from typing import Any, ClassVar
 
 from langchain_core.embeddings import Embeddings
 
+from llamaherd.declared import Params, split_options
 from llamaherd.errors import OptionError
 from llamaherd.langchain.errors import as_langchain
 from llamaherd.langchain.source import ModelSource
-from llamaherd.params import EmbeddingParams, Params, split_options
+from llamaherd.params import (
+    EmbeddingParams,
+)
 
 
 class LlamaCppEmbeddings(ModelSource, Embeddings):

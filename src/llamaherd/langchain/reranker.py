@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 from langchain_core.callbacks import Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 
+from llamaherd.declared import Params, split_options
 from llamaherd.langchain.errors import as_langchain
 from llamaherd.langchain.source import ModelSource
-from llamaherd.params import Params, RerankParams, split_options
+from llamaherd.params import (
+    RerankParams,
+)
 
 
 class LlamaCppReranker(ModelSource, BaseDocumentCompressor):

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from llamaherd.declared import Params, split_options
 from llamaherd.errors import OptionError
 from llamaherd.langchain.source import ModelSource
-from llamaherd.params import Params, SamplingParams, split_options
+from llamaherd.params import (
+    SamplingParams,
+)
 
 
 class Sampling(ModelSource):

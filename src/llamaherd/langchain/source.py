@@ -9,10 +9,15 @@ from typing import Any, ClassVar
 from langchain_core.utils import secret_from_env
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr
 
+from llamaherd.declared import Params, split_options
 from llamaherd.errors import OptionError, UnknownOptionError
 from llamaherd.langchain.header import header
 from llamaherd.llama import Llama
-from llamaherd.params import ContextParams, MediaParams, ModelParams, Params, split_options
+from llamaherd.params import (
+    ContextParams,
+    MediaParams,
+    ModelParams,
+)
 from llamaherd.remote import RemoteLlama
 from llamaherd.shared import OWN, shared_llama
 

@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from llama_index.core.bridge.pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 from llama_index.core.schema import BaseComponent
 
+from llamaherd.declared import Params, split_options
 from llamaherd.errors import OptionError, UnknownOptionError
 from llamaherd.llama_index.source import LocalSource, ServerSource
-from llamaherd.params import ContextParams, MediaParams, ModelParams, Params, split_options
+from llamaherd.params import (
+    ContextParams,
+    MediaParams,
+    ModelParams,
+)
 from llamaherd.shared import OWN
 
 LOAD_KINDS = (ModelParams, ContextParams, MediaParams)

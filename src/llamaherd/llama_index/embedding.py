@@ -8,9 +8,12 @@ from typing import Any, ClassVar
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding
 from llama_index.core.bridge.pydantic import Field
 
+from llamaherd.declared import Params
 from llamaherd.errors import OptionError
 from llamaherd.llama_index.component import ModelComponent
-from llamaherd.params import EmbeddingParams, Params
+from llamaherd.params import (
+    EmbeddingParams,
+)
 
 
 class LlamaCppEmbedding(ModelComponent, BaseEmbedding):

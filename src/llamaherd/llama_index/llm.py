@@ -40,6 +40,7 @@ from llama_index.core.prompts import PromptTemplate
 from llama_index.core.types import PydanticProgramMode
 from llama_index_instrumentation import get_dispatcher
 
+from llamaherd.declared import Params
 from llamaherd.errors import OptionError, UnsupportedError
 from llamaherd.llama_index.answers import tool_selections
 from llamaherd.llama_index.call import Call
@@ -47,7 +48,11 @@ from llamaherd.llama_index.component import ModelComponent
 from llamaherd.llama_index.messages import openai_messages, tool_definitions
 from llamaherd.llama_index.source import AnyLlama
 from llamaherd.llama_index.structured import Model, Objects
-from llamaherd.params import ChatParams, Params, ResponseParams, SamplingParams
+from llamaherd.params import (
+    ChatParams,
+    ResponseParams,
+    SamplingParams,
+)
 
 if TYPE_CHECKING:
     from llama_index.core.tools.types import BaseTool

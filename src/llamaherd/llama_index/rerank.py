@@ -14,9 +14,12 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
+from llamaherd.declared import Params
 from llamaherd.errors import OptionError
 from llamaherd.llama_index.component import ModelComponent
-from llamaherd.params import Params, RerankParams
+from llamaherd.params import (
+    RerankParams,
+)
 
 _dispatcher = get_dispatcher(__name__)
 

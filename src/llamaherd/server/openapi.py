@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from llamaherd.declared import Params
 from llamaherd.params import (
     ChatParams,
     CompletionParams,
     EmbeddingResponseParams,
-    Params,
     RerankParams,
     SamplingParams,
 )

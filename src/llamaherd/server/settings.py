@@ -13,15 +13,13 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from llamaherd.declared import Params, option, split_options
 from llamaherd.errors import OptionError, UnknownOptionError
 from llamaherd.params import (
     ContextParams,
     MediaParams,
     ModelParams,
-    Params,
     SamplingParams,
-    option,
-    split_options,
 )
 
 if sys.version_info >= (3, 11):
