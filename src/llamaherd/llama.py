@@ -66,8 +66,9 @@ class Llama(VectorCalls, ModelFacts):
     """A GGUF model that answers. All methods may be called from any thread.
 
     Args:
-        model: a path to a GGUF file (the first part of a split one), or ``"demo"`` for the model
-            that comes with this package.
+        model: a path to a GGUF file (the first part of a split one), ``"demo"`` for the model that
+            comes with this package, or one of the Hugging Face Hub, fetched once into its cache:
+            ``"hf:OWNER/REPO"``, ``"hf:OWNER/REPO:Q8_0"`` or ``"hf:OWNER/REPO/file.gguf"``.
         model_path: another name for ``model``, as in llama-cpp-python.
         mmproj: the projector published beside a model that sees or hears, for messages with
             pictures or sounds.

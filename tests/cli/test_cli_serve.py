@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,14 @@ def test_a_mistake_in_the_configuration_is_named(tmp_path: Path) -> None:
     done = run_process("serve", "--config", str(config))
     assert done.code == 2
     assert "did you mean 'models.a.aliases'" in done.err
+
+
+def test_a_port_that_is_taken_is_told_before_anything_is_loaded() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run_process("serve", "demo", "--port", str(port))
+    assert done.code in (1, 2)
+    assert f"127.0.0.1:{port}" in done.err
+    assert "--port" in done.err
+    assert "loading" not in done.err, "before any model"
+    assert "Traceback" not in done.err

@@ -230,3 +230,13 @@ def test_what_does_not_fit_is_loaded_when_it_is_asked_for() -> None:
         wait_until(lambda: httpx.get(f"{running.url}/health").status_code == 200)
         assert _states(running) == {"a": "loaded", "b": "unloaded"}
         assert _ask(running, "b").status_code == 200
+
+
+def test_a_model_of_the_hub_is_named_in_the_configuration(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[models.far]\nfile = "hf:herd/tiny-GGUF:Q8_0"\n', encoding="utf-8")
+    (model,) = read_settings(config, environment={}).models
+    assert model.file == "hf:herd/tiny-GGUF:Q8_0"
+    config.write_text('[models.far]\nfile = "hf:herd"\n', encoding="utf-8")
+    with pytest.raises(ModelLoadError, match="no name of a model"):
+        read_settings(config, environment={})

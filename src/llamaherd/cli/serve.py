@@ -58,7 +58,8 @@ def serve(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[[NAME=]MODEL]...", help="GGUF files, or `demo`; NAME is what clients say."
+            metavar="[[NAME=]MODEL]...",
+            help="GGUF files, hf:OWNER/REPO, or `demo`; NAME is what clients say.",
         ),
     ] = None,
     config: Annotated[

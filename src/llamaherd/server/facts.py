@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llamaherd.chat import ChatFormat
+from llamaherd.errors import ModelLoadError
 from llamaherd.model.fingerprint import fingerprint
 from llamaherd.model.gguf import GGUFFile, read_gguf
 from llamaherd.model.source import model_file
@@ -49,13 +50,21 @@ class Facts:
         return str(self.metadata.get(TEMPLATE, ""))
 
 
+def is_here(resident: Resident) -> bool:
+    """Whether its file lies on this machine: a model of the Hub may not have been fetched yet."""
+    try:
+        return model_file(resident.settings.file, fetch=False).exists()
+    except ModelLoadError:
+        return False
+
+
 def facts(resident: Resident) -> Facts:
     """The facts of a model; from memory if it is loaded, else from its file.
 
     Raises:
         ModelLoadError: the file cannot be read.
     """
-    path = model_file(resident.settings.file)
+    path = model_file(resident.settings.file, fetch=False)
     stat = path.stat()
     header, digest = _read(path, stat.st_mtime_ns)
     llm = resident.llm

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvicorn
 
-from llamaherd.errors import LlamaHerdError
+from llamaherd.errors import LlamaHerdError, OptionError
 from llamaherd.server.app import create_app
 from llamaherd.server.settings import Settings
 
@@ -76,11 +76,22 @@ class Server(uvicorn.Server):
         """Serve until stopped.
 
         Raises:
+            OptionError: the address cannot be listened on.
             LlamaHerdError: a model that was wanted from the start cannot be loaded.
         """
-        super().run(sockets)
+        super().run(sockets or [self._bound()])
         if self._failure is not None:
             raise self._failure
+
+    def _bound(self) -> socket.socket:
+        """A socket on the address, before any model is loaded."""
+        host, port = self.config.host, self.config.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            return socket.create_server((host, port), family=family, backlog=self.config.backlog)
+        except OSError as error:
+            expected = f"an address that is free ({error.strerror}): choose another --port"
+            raise OptionError("host and port", f"{host}:{port}", expected) from error
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen."""

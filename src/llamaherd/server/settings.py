@@ -15,6 +15,7 @@ from typing import Any
 
 from llamaherd.declared import Params, option, split_options
 from llamaherd.errors import OptionError, UnknownOptionError
+from llamaherd.model.hub import PREFIX, HubName
 from llamaherd.params import (
     ContextParams,
     MediaParams,
@@ -113,7 +114,7 @@ class ModelSettings(Params):
     """One model of a server."""
 
     name: str = option("", "what clients call it")
-    file: str = option("", 'a GGUF file, or "demo"')
+    file: str = option("", 'a GGUF file, hf:OWNER/REPO, or "demo"')
     aliases: list[str] = option([], "further names, for instance gpt-4o-mini")
     preload: bool = option(True, "load it when the server starts, not with its first request")
     adapters: dict[str, str] = option({}, "LoRA adapters: name -> file")
@@ -127,12 +128,11 @@ class ModelSettings(Params):
             raise OptionError("name", self.name, "a name")
         if not self.file:
             raise OptionError(f"models.{self.name}.file", self.file, 'a GGUF file, or "demo"')
-        if self.file != "demo" and not Path(self.file).expanduser().is_file():
-            raise OptionError(
-                f"models.{self.name}.file",
-                self.file,
-                "a GGUF file that exists, or 'demo'; models are not downloaded",
-            )
+        if self.file.startswith(PREFIX):
+            HubName.of(self.file)
+        elif self.file != "demo" and not Path(self.file).expanduser().is_file():
+            expected = "a GGUF file that exists, hf:OWNER/REPO, or 'demo'"
+            raise OptionError(f"models.{self.name}.file", self.file, expected)
         own = {k: v for k, v in self.options.items() if k not in LLAMA_OPTIONS}
         kinds = ModelParams, ContextParams, MediaParams, SamplingParams
         for kind, chosen in zip(kinds, split_options(own, *kinds), strict=True):
@@ -234,7 +234,9 @@ def _model(name: str, table: Any, path: str | os.PathLike[str] | None) -> ModelS
 
 
 def _relative(file: Any, path: str | os.PathLike[str] | None) -> Any:
-    if not isinstance(file, str) or file in ("", "demo", "prompt_lookup") or path is None:
+    if not isinstance(file, str) or path is None:
+        return file
+    if file in ("", "demo", "prompt_lookup") or file.startswith(PREFIX):
         return file or ""
     return str(Path(path).expanduser().parent / Path(file).expanduser())
 

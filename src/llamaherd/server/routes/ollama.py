@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from llamaherd.server import openapi_protocols as openapi
 from llamaherd.server.calls import TextCall
-from llamaherd.server.facts import facts
+from llamaherd.server.facts import facts, is_here
 from llamaherd.server.models import Lease
 from llamaherd.server.protocols import ollama
 from llamaherd.server.protocols.openai import required
+from llamaherd.server.residents import Resident
 from llamaherd.server.routes.family import Family
 from llamaherd.server.service import read_json, reply, service_of
 
@@ -37,8 +38,12 @@ async def version() -> Response:
 @router.get("/api/tags")
 async def tags(request: Request) -> Response:
     """The models there are."""
-    found = [await asyncio.to_thread(facts, each) for each in service_of(request).models]
-    return reply({"models": [ollama.listed(each) for each in found]})
+    models = service_of(request).models
+    return reply({"models": await asyncio.to_thread(_listed, list(models))})
+
+
+def _listed(models: list[Resident]) -> list[JSON]:
+    return [ollama.listed(facts(each)) for each in models if is_here(each)]
 
 
 @router.get("/api/ps")
