@@ -59,7 +59,7 @@ def serve(
         list[str] | None,
         typer.Argument(
             metavar="[[NAME=]MODEL]...",
-            help="GGUF files, hf:OWNER/REPO, or `demo`; NAME is what clients say.",
+            help="GGUF files, hf:OWNER/REPO or `demo`; NAME: for clients.",
         ),
     ] = None,
     config: Annotated[
