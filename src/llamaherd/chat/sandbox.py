@@ -137,14 +137,11 @@ class BoundedEnvironment(SandboxedEnvironment):
         return wrapped
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
+        if type(__obj) is Macro:  # most calls are of these, and all they do is bounded inside
+            __self.spend(1)
+            return __context.call(__obj, *args, **kwargs)
         args = _materialised(args)
-        n_items = 0
-        for argument in args:
-            if isinstance(argument, (list, tuple)):
-                n_items += len(argument)
-        __self.spend(1 + n_items)
-        if type(__obj) is Macro:  # most calls are of these, and all they do is counted inside
-            return _measured(__context.call(__obj, *args, **kwargs))
+        __self.spend(1 + sum(len(a) for a in args if isinstance(a, (list, tuple))))
         owner = getattr(__obj, "__self__", None)
         if isinstance(owner, (str, list, dict)):
             _check_method(owner, __obj.__name__, args, kwargs)

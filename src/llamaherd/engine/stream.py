@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import queue
+import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 
 from llamaherd.engine.request import Event, FinishEvent
 
@@ -75,7 +78,7 @@ class TokenStream(_Stream):
 
 
 class AsyncTokenStream(_Stream):
-    """The same for one coroutine: the engine's thread wakes its event loop for each event."""
+    """The same for one coroutine: the engine's thread wakes its event loop once a step."""
 
     def __init__(
         self, events: asyncio.Queue[Indexed], n_requests: int, cancel: Callable[[], None]
@@ -99,15 +102,45 @@ class AsyncTokenStream(_Stream):
         return index, event
 
 
+class _Post:
+    """Takes events to one event loop; those that come together wake it once.
+
+    To wake a loop is a system call, in which Python's lock is lost to that loop: for the engine's
+    thread, once a step is enough.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = weakref.ref(loop)
+        self._letters: deque[tuple[asyncio.Queue[Indexed], Indexed]] = deque()
+        self._called = False
+
+    def send(self, events: asyncio.Queue[Indexed], event: Indexed) -> None:
+        """Any thread."""
+        self._letters.append((events, event))
+        loop = self._loop()
+        if self._called or loop is None:
+            return
+        self._called = True
+        try:
+            loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            self._letters.clear()  # the loop was closed: nobody is left to tell
+
+    def _deliver(self) -> None:
+        self._called = False  # first: what comes from now on calls again
+        while self._letters:
+            events, event = self._letters.popleft()
+            events.put_nowait(event)
+
+
+_posts: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Post] = weakref.WeakKeyDictionary()
+
+
 def to_loop(
     loop: asyncio.AbstractEventLoop, events: asyncio.Queue[Indexed]
 ) -> Callable[[Indexed], None]:
-    """An ``emit`` that puts events into a queue of ``loop`` from another thread."""
+    """An ``emit`` that puts events into a queue of ``loop`` from another thread.
 
-    def emit(event: Indexed) -> None:
-        try:
-            loop.call_soon_threadsafe(events.put_nowait, event)
-        except RuntimeError:
-            pass  # the loop was closed: nobody is left to tell
-
-    return emit
+    Called on the loop's own thread.
+    """
+    return partial(_posts.setdefault(loop, _Post(loop)).send, events)
