@@ -144,3 +144,11 @@ def test_no_such_path_and_no_such_method(http: httpx.Client) -> None:
     refused = http.get(CHAT)
     assert refused.status_code == 405
     assert refused.json()["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("path", ["/apply-template", "/v1/chat/completions"])
+@pytest.mark.parametrize("kind", [[[0]], {}, 3, None])
+def test_a_part_of_an_odd_type_is_a_client_error(server: Running, path: str, kind: Any) -> None:
+    messages = [{"role": "user", "content": [{"type": kind, "text": "x"}]}]
+    answer = httpx.post(f"{server.url}{path}", json={"model": "demo", "messages": messages})
+    assert 400 <= answer.status_code < 500

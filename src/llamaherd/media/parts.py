@@ -110,7 +110,8 @@ def _parts(message: Any) -> Sequence[Any]:
 
 
 def _is_media(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in TYPES
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    return isinstance(kind, str) and kind in TYPES
 
 
 def _unused_characters(messages: Any) -> Iterator[str]:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from llamaherd.errors import OptionError
-from llamaherd.model.hub import PREFIX, hub_file
+from llamaherd.hub import PREFIX, hub_file
 
 DEMO = "demo"
 """The name of the bundled model."""

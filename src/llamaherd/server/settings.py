@@ -15,7 +15,7 @@ from typing import Any
 
 from llamaherd.declared import Params, option, split_options
 from llamaherd.errors import OptionError, UnknownOptionError
-from llamaherd.model.hub import PREFIX, HubName
+from llamaherd.hub import PREFIX, HubName
 from llamaherd.params import (
     ContextParams,
     MediaParams,

@@ -16,7 +16,7 @@ import pytest
 from tiny_gguf import tiny_llama
 
 from llamaherd import ModelLoadError
-from llamaherd.model.hub import HubName, parts
+from llamaherd.hub import HubName, parts
 
 REPO, COMMIT = "herd/tiny-GGUF", "a" * 40
 PROGRAM = """
