@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 import time
@@ -237,25 +236,3 @@ def test_a_cancelled_prompt_is_no_error_in_the_log(
     stream.close()
     assert herd("Hello", max_tokens=1)["choices"]
     assert not [r for r in caplog.records if r.levelname in ("WARNING", "ERROR")]
-
-
-def test_a_step_wakes_an_event_loop_once_however_many_answers_it_feeds(herd: Llama) -> None:
-    async def ask_all() -> tuple[int, int]:
-        loop = asyncio.get_running_loop()
-        call, n_calls = loop.call_soon_threadsafe, 0
-
-        def counted(*args: Any, **more: Any) -> Any:
-            nonlocal n_calls
-            n_calls += threading.current_thread().name == "llamaherd-engine"
-            return call(*args, **more)
-
-        loop.call_soon_threadsafe = counted  # type: ignore[method-assign, assignment]
-        asked = [herd.acreate_completion(prompt, **GREEDY) for prompt in PROMPTS[:4]]
-        answers = await asyncio.gather(*asked)
-        return n_calls, sum(answer["usage"]["completion_tokens"] for answer in answers)
-
-    before = herd.stats().steps
-    n_calls, n_tokens = asyncio.run(ask_all())
-    n_steps = herd.stats().steps - before
-    assert n_tokens == 4 * 24
-    assert n_calls <= 2 * n_steps < n_tokens
