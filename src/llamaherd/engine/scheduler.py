@@ -62,6 +62,11 @@ class Scheduler:
         """Whether there is nothing to do."""
         return not self._waiting and not self._seq_ids
 
+    @property
+    def overdue(self) -> tuple[Change, ...]:
+        """Changes of memory that the next plan begins with: guesses that did not come true."""
+        return tuple(self._overdue)
+
     def seq_id(self, request: Request) -> int:
         """The sequence of a running request."""
         return self._seq_ids[request]
