@@ -11,36 +11,15 @@ all chunks at the end) is part of it; the last line is our part alone.
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterable
-from statistics import median
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from machine import headline
+from overhead import compare, exhausted
 
 from llamaherd import Llama
 from llamaherd.langchain import ChatLlamaCpp
 
 QUESTION = "Tell me a joke about birds."
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """Processor time of this thread."""
-    start = time.thread_time()
-    run()
-    return time.thread_time() - start
-
-
-def exhausted(stream: Iterable[object]) -> None:
-    """Read to the end."""
-    for _ in stream:
-        pass
-
-
-def compare(ours: Callable[[], object], bare: Callable[[], object], n: int) -> float:
-    """The median of the differences in seconds, the first of each left out."""
-    pairs = [(seconds(bare), seconds(ours)) for _ in range(n + 1)][1:]
-    return median(wrapped - plain for plain, wrapped in pairs)
 
 
 def main() -> None:

@@ -10,35 +10,14 @@ microseconds a token. Most of a token's part is the event that LlamaIndex itself
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Callable, Iterable
-from statistics import median
 
 from llama_index.core.llms import ChatMessage
 from machine import headline
+from overhead import compare, exhausted
 
 from llamaherd.llama_index import LlamaCppLLM
 
 QUESTION = "Tell me a joke about birds."
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """Processor time of this thread."""
-    start = time.thread_time()
-    run()
-    return time.thread_time() - start
-
-
-def exhausted(stream: Iterable[object]) -> None:
-    """Read to the end."""
-    for _ in stream:
-        pass
-
-
-def compare(ours: Callable[[], object], bare: Callable[[], object], n: int) -> float:
-    """The median of the differences in seconds, the first of each left out."""
-    pairs = [(seconds(bare), seconds(ours)) for _ in range(n + 1)][1:]
-    return median(wrapped - plain for plain, wrapped in pairs)
 
 
 def main() -> None:
