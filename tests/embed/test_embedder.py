@@ -65,7 +65,7 @@ def test_texts_of_many_callers_share_batches(herd: Llama) -> None:
     before = _embedder(herd).n_batches
     with ThreadPoolExecutor(len(TEXTS)) as callers:
         futures = [callers.submit(herd.embed, text) for text in TEXTS]
-        while _embedder(herd)._inbox.qsize() < len(TEXTS):
+        while len(_embedder(herd)._inbox) < len(TEXTS):
             time.sleep(0.005)
         gate.set()
         together = [future.result() for future in futures]
@@ -126,10 +126,10 @@ def test_calls_in_other_batches_are_not_concerned(herd: Llama) -> None:
     runner._read = failing_once
     with ThreadPoolExecutor(2) as callers:
         large = callers.submit(herd.embed, [[5] * 500] * 2)
-        while _embedder(herd)._inbox.qsize() < 1:
+        while len(_embedder(herd)._inbox) < 1:
             time.sleep(0.005)
         other = callers.submit(herd.embed, [[6] * 400])
-        while _embedder(herd)._inbox.qsize() < 2:
+        while len(_embedder(herd)._inbox) < 2:
             time.sleep(0.005)
         gate.set()
         with pytest.raises(DecodeError):

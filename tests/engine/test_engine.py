@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -153,7 +153,7 @@ def test_a_bug_of_ours_ends_requests_with_itself_and_the_engine_goes_on(
     scheduler = herd._engine._worker._scheduler
     plan = scheduler.plan
 
-    def broken(prefill_limit: int | None = None) -> Plan:
+    def broken(prefill_limit: Callable[[int], int] | None = None) -> Plan:
         made = plan(prefill_limit)
         scheduler.plan = plan  # type: ignore[method-assign]
         assert made.slices

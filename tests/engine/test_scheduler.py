@@ -245,7 +245,7 @@ def test_drawing_requests_come_first_and_prompts_keep_to_the_limit() -> None:
     scheduler.add(drawing)
     _step(scheduler, drawn=5)
     scheduler.add(reading)
-    pieces = scheduler.plan(prefill_limit=10).slices
+    pieces = scheduler.plan(lambda n_drawing: 10).slices
     assert [(p.request, len(p.tokens)) for p in pieces] == [(drawing, 1), (reading, 10)]
 
 
@@ -469,7 +469,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     ) -> None:
         for request in self.scheduler.running if self.can_cut else ():
             request.proposal = guess
-        plan = self.scheduler.plan(limit)
+        plan = self.scheduler.plan(None if limit is None else lambda n_drawing: limit)
         for change in plan.memory:
             self.change(change)
         n_tokens = sum(len(piece.tokens) for piece in plan.slices if piece.span is None)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import functools
 import logging
-import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 
 from llamaherd.embed.packing import Call, Packer, Slice
@@ -19,7 +18,7 @@ from llamaherd.embed.runner import Adapters, EmbeddingRunner, most_tokens
 from llamaherd.errors import ClosedError
 from llamaherd.model import Model
 from llamaherd.params import ContextParams
-from llamaherd.workers import track
+from llamaherd.workers import Inbox, track
 
 logger = logging.getLogger("llamaherd.embed")
 
@@ -90,7 +89,7 @@ class Embedder:
     def __init__(self, model: Model, params: ContextParams, *, adapters: Adapters = ()) -> None:
         self._model, self._params, self._adapters = model, params, adapters
         self._lanes: dict[str, _Lane] = {}
-        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._inbox = Inbox()
         self._lock = threading.Lock()
         self._closing = False
         self._closed_because = "the model is closed: load it again to go on"
@@ -159,17 +158,18 @@ class Embedder:
         try:
             while not self._closing:
                 lanes = [lane for lane in self._lanes.values() if lane.packer.calls]
-                self._take_commands(wait=not lanes)
+                if lanes:
+                    self._inbox.carry_out()
+                else:
+                    self._inbox.wait(self._rest)
                 for lane in lanes:
                     self._guarded_step(lane)
         finally:
             self._shut_down()
 
-    def _take_commands(self, *, wait: bool) -> None:
-        if wait:
-            self._inbox.get()()
-        while not self._inbox.empty():
-            self._inbox.get()()
+    def _rest(self) -> None:
+        if self._running is not None:
+            self._running.rest()
 
     def _accept(self, call: _Reading, pooling: str) -> None:
         self._lanes.setdefault(pooling, _Lane(pooling)).packer.add(call)
@@ -217,7 +217,7 @@ class Embedder:
     def _shut_down(self) -> None:
         with self._lock:
             self._closing = True
-        self._take_commands(wait=False)
+        self._inbox.carry_out()
         error = ClosedError(CLOSED_MEANWHILE)
         for lane in self._lanes.values():
             lane.fail(lane.packer.calls, error)

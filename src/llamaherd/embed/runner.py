@@ -25,6 +25,7 @@ from llamaherd.native import bindings as c
 from llamaherd.native import logs
 from llamaherd.native.callbacks import AbortFlag
 from llamaherd.native.handles import AdapterHandle, ContextHandle
+from llamaherd.native.openmp import let_team_go
 from llamaherd.params import ContextParams
 
 N_SEQ_MAX = 256  # LLAMA_MAX_SEQ in llama.cpp's llama-cparams.h
@@ -101,6 +102,10 @@ class EmbeddingRunner:
     def close(self) -> None:
         """Free the context."""
         self._resources.close()
+
+    def rest(self) -> None:
+        """Nothing is to be computed for a while."""
+        let_team_go()
 
     def abort(self) -> None:
         """Make a running :meth:`read` raise soon. Any thread; not to be taken back."""

@@ -35,8 +35,6 @@ from llamaherd.errors import (
 from llamaherd.model import Model
 from llamaherd.params import ContextParams
 
-_Command = Callable[[], None]
-
 
 @dataclass(frozen=True)
 class Ask:
@@ -84,7 +82,7 @@ class Engine:
         self._runner = _runner(model, params, proposer)
         self.n_ctx, self.generates = self._runner.n_ctx, self._runner.generates
         self._worker = Worker(self._runner, model.vocab, params, clock=clock, proposer=proposer)
-        self._inbox: queue.SimpleQueue[_Command] = queue.SimpleQueue()
+        self._inbox = workers.Inbox()
         self._closing = False
         self._closed_because = "the model is closed: load it again to go on"
         self._n_unfinished = 0
@@ -252,7 +250,10 @@ class Engine:
         worker = self._worker
         try:
             while not self._closing:
-                self._take_commands(wait=worker.idle)
+                if worker.idle:
+                    self._inbox.wait(worker.rest)
+                else:
+                    self._inbox.carry_out()
                 self._runner.rearm()  # an abort from here on is for requests marked from here on
                 worker.end_marked()
                 if not worker.idle and not self._closing:
@@ -260,16 +261,10 @@ class Engine:
         finally:
             self._shut_down()
 
-    def _take_commands(self, *, wait: bool) -> None:
-        if wait:
-            self._inbox.get()()
-        while not self._inbox.empty():
-            self._inbox.get()()
-
     def _shut_down(self) -> None:
         with self._lock:
             self._closing = True
-        self._take_commands(wait=False)
+        self._inbox.carry_out()
         self._worker.close(ClosedError("the model was closed while the request ran"))
         self._on_close()
 

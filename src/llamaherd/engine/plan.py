@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from llamaherd.engine.request import AdapterKey, Request, Span
 from llamaherd.engine.snapshots import Snapshot
@@ -37,8 +37,7 @@ class Restore:
 Change = Cut | Share | Restore
 
 
-@dataclass(frozen=True)
-class Slice:
+class Slice(NamedTuple):
     """Tokens of a request to be decoded in sequence ``seq_id``, from place ``start`` on.
 
     Attributes:
@@ -78,8 +77,7 @@ class Slice:
         return self.stop >= len(self.request.tokens)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(NamedTuple):
     """One step.
 
     Attributes:
@@ -87,14 +85,16 @@ class Plan:
         adapters: what every slice is computed with.
         slices: what to decode: tokens all in one llama_decode, before them those of a span alone.
         n_drawing: how many slices, the first ones, read the token drawn last (and guesses).
+        reading: whether some request has not read its prompt yet, in this step or later.
     """
 
     memory: tuple[Change, ...]
     adapters: AdapterKey
     slices: tuple[Slice, ...]
     n_drawing: int = 0
+    reading: bool = False
 
     @property
     def n_tokens(self) -> int:
         """Tokens to decode."""
-        return sum(len(piece.tokens) for piece in self.slices)
+        return sum([len(piece.tokens) for piece in self.slices])

@@ -96,7 +96,7 @@ class PrefixCache:
         if not tokens:
             return
         tip = self._tips.get(seq_id) or self._roots.setdefault(key, _Run(0, [], None, set()))
-        if tip.parent is not None and tip.holders == {seq_id} and not tip.children:
+        if tip.parent is not None and len(tip.holders) == 1 and not tip.children:
             tip.tokens.extend(tokens)
         else:
             self._tips[seq_id] = _add_child(tip, list(tokens), {seq_id})

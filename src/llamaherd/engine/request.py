@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -89,8 +89,7 @@ class Standing:
     timings: Timings
 
 
-@dataclass(frozen=True)
-class TokenEvent:
+class TokenEvent(NamedTuple):
     """Text that became final, with the tokens that made it.
 
     Attributes:
@@ -250,7 +249,7 @@ class Request:
     @property
     def is_drawing(self) -> bool:
         """Whether it has read all but what was drawn last and what that forced."""
-        return self.n_pending <= 1 + self.n_forced
+        return len(self.tokens) - self.n_cached <= 1 + self.n_forced
 
     @property
     def n_left(self) -> int | None:
@@ -263,6 +262,8 @@ class Request:
 
     def position(self, place: int) -> int:
         """The model's position of a place that is not inside a grid."""
+        if not self.spans:
+            return place
         lags = (
             len(span.embeddings) - span.n_grid_positions
             for span in self.spans
@@ -280,8 +281,9 @@ class Request:
 
     def room(self, n_ctx: int) -> int:
         """Tokens that may still follow in a context of this size."""
-        room = n_ctx - len(self.tokens)
-        return room if self.n_left is None else min(room, self.n_left)
+        most = self.max_tokens
+        end = n_ctx if most is None else min(n_ctx, len(self.prompt) + most)
+        return end - len(self.tokens)
 
     def check_integrity(self) -> None:
         """Assert what always holds between steps."""

@@ -23,6 +23,7 @@ from llamaherd.native import logs
 from llamaherd.native.callbacks import AbortFlag
 from llamaherd.native.handles import AdapterHandle, Batch, EmbeddingBatch
 from llamaherd.native.library import keeping_the_lock
+from llamaherd.native.openmp import let_team_go
 from llamaherd.params import INT32_MAX, ContextParams
 from llamaherd.places import end_in_memory
 
@@ -105,6 +106,10 @@ class Runner:
         self._batch.close()
         self._context.close()
 
+    def rest(self) -> None:
+        """Nothing is to be computed for a while."""
+        let_team_go()
+
     def abort(self) -> None:
         """Make the running decode return soon with :data:`ABORTED`. Any thread."""
         self._abort.set()
@@ -167,8 +172,9 @@ class Runner:
 
     def _run_batch(self, native: c.llama_batch) -> None:
         logs.forget_recent()
-        code = self._decode(self._context.pointer, native)
-        c.llama_synchronize(self._context.pointer)
+        pointer = self._context.pointer
+        code = self._decode(pointer, native)
+        c.llama_synchronize(pointer)
         if code:
             raise DecodeError(code, _MEANINGS.get(code, logs.recent_complaints() or "unknown"))
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from llamaherd.engine.logprobs import token_logprob
 from llamaherd.engine.request import Request, TokenLogprob
 from llamaherd.engine.runner import Runner
-from llamaherd.errors import DecodeError, OptionError, RequestError
+from llamaherd.errors import DecodeError, LlamaHerdError, OptionError, RequestError
 from llamaherd.model import Vocab
 from llamaherd.native import bindings as c
 from llamaherd.native.handles import SamplerChain
@@ -117,18 +117,20 @@ class TokenSampler:
             token = self._likeliest(logits)
         else:
             token = int(self._sample(self.chain.pointer, runner.context, row))
-        self._check(token, float(logits[token]))
+        logit = float(logits[token])
+        if token in self._banned or not logit > -np.inf:
+            raise self._nothing_to_draw(token, logit)
         if self._constraint is not None:
             self._constraint.accept(token)
         return token, None if raw is None else token_logprob(raw, token, n_probs or 0)
 
-    def forced(self, request: Request, n_ctx: int) -> list[int]:
+    def forced(self, request: Request, n_ctx: int) -> Sequence[int]:
         """What the constraint determines to follow a request's tokens: nobody needs to draw it.
 
         None of it where log-probabilities are wanted, which only drawing gives.
         """
         if self._constraint is None or request.n_probs is not None:
-            return []
+            return ()
         found: list[int] = []
         room = request.room(n_ctx)
         for token in self._constraint.forced():
@@ -145,14 +147,15 @@ class TokenSampler:
             logits[self._biased] += self._biases
         return int(logits.argmax())
 
-    def _check(self, token: int, logit: float) -> None:
+    def _nothing_to_draw(self, token: int, logit: float) -> LlamaHerdError:
         """Native samplers always pick something, also where there is nothing to pick."""
         if token in self._banned:
-            raise RequestError("every token that could follow is banned (logit_bias, ignore_eos)")
+            return RequestError("every token that could follow is banned (logit_bias, ignore_eos)")
         if logit != logit:
-            raise DecodeError(0, "the model computed no number: damaged weights or extreme options")
-        if logit == -np.inf:
-            raise RequestError("every token that could follow is excluded")
+            return DecodeError(
+                0, "the model computed no number: damaged weights or extreme options"
+            )
+        return RequestError("every token that could follow is excluded")
 
     def _rewrite(self, logits: Logits, tokens: Sequence[int]) -> None:
         for processor in self._processors:

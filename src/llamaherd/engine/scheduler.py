@@ -12,6 +12,7 @@ uses goes first, then the youngest request steps back into the queue, to be read
 from __future__ import annotations
 
 import bisect
+from collections.abc import Callable
 from typing import Literal
 
 from llamaherd.engine.plan import Change, Plan, Slice
@@ -77,30 +78,32 @@ class Scheduler:
         """Queue a request."""
         bisect.insort(self._waiting, request, key=lambda r: r.rank)
 
-    def plan(self, prefill_limit: int | None = None) -> Plan:
+    def plan(self, prefill_limit: Callable[[int], int] | None = None) -> Plan:
         """The next step; admits waiting requests first.
 
         Args:
-            prefill_limit: most prompt tokens while others are drawing; None: as the batch holds.
+            prefill_limit: most prompt tokens of a step beside so many requests that draw; None:
+                as the batch holds.
         """
         memory, self._overdue = self._overdue, []
-        memory += self._admit_waiting()
+        if self._waiting:
+            memory += self._admit_waiting()
         self._adapters = self._next_adapters()
-        slices = self._slices(prefill_limit)
-        while (n_lacking := _n_tokens(slices) - self.sequences.n_free) > 0:
+        plan = self._plan(memory, prefill_limit)
+        while (n_lacking := plan.n_tokens - self.sequences.n_free) > 0:
             memory += self._make_room(n_lacking)
-            slices = self._slices(prefill_limit)
-        n_drawing = sum(piece.request.is_drawing for piece in slices)
-        return Plan(tuple(memory), self._adapters, tuple(slices), n_drawing)
+            plan = self._plan(memory, prefill_limit)
+        return plan
 
     def decoded(self, plan: Plan) -> None:
         """The step was carried out: its tokens are in memory."""
         for piece in plan.slices:
             self.sequences.append(piece.seq_id, piece.tokens)
-            piece.request.n_cached = piece.stop
-            piece.request.proposal = []
+            request = piece.request
+            request.n_cached = piece.stop
+            request.proposal = []
             if piece.save:
-                self._saves[piece.request].remove(piece.stop)
+                self._saves[request].remove(piece.stop)
 
     def keep(self, request: Request, n_kept: int) -> None:
         """Forget what was read behind the first ``n_kept`` tokens: guesses that did not come true.
@@ -134,7 +137,7 @@ class Scheduler:
     def _admit_waiting(self) -> list[Change]:
         """Give places out in order, but not to those who wait for another's prompt."""
         memory: list[Change] = []
-        for request in tuple(self._waiting) if self._has_room_to_run() else ():
+        for request in tuple(self._waiting):
             if not self._has_room_to_run() or not self._has_cells_for(request):
                 break
             place = self.sequences.place_for(request)
@@ -194,22 +197,36 @@ class Scheduler:
 
     # -- one step ---------------------------------------------------------------------------
 
-    def _slices(self, prefill_limit: int | None) -> list[Slice]:
+    def _plan(self, memory: list[Change], prefill_limit: Callable[[int], int] | None) -> Plan:
         """Drawing requests first, then prompts, until the batch is full."""
-        together = [r for r in self._seq_ids if r.adapters == self._adapters]
-        drawing = [r for r in together if r.is_drawing]
+        drawing = [r for r in self._seq_ids if r.is_drawing]
+        n_reading, n_at_most = len(self._seq_ids) - len(drawing), self._n_batch
+        if drawing and n_reading and prefill_limit is not None:
+            n_at_most = prefill_limit(len(drawing))
+        together = [r for r in drawing if r.adapters == self._adapters]
+        slices, room, rows = self._drawn(together)
+        if n_reading:
+            slices += self._read_prompts(min(room, n_at_most), rows)
+        return Plan(tuple(memory), self._adapters, tuple(slices), len(together), n_reading > 0)
+
+    def _drawn(self, drawing: list[Request]) -> tuple[list[Slice], int, int]:
+        """Slices of requests that draw; how many tokens, and rows of logits, are left."""
         room, rows = self._n_batch - len(drawing), OUTPUT_ROWS
+        spare = max(0, self.sequences.n_free - len(drawing))
         slices = []
         for request in drawing:
             if request.n_pending > 1:
-                slices.append(self._read(request, min(request.n_pending, room + 1)))
+                piece = self._read(request, min(request.n_pending, room + 1))
             else:
-                spare = min(room, rows, max(0, self.sequences.n_free - len(drawing)))
-                slices.append(self._draw(request, min(len(request.proposal), spare)))
-                rows -= len(slices[-1].tokens) - 1
-            room -= len(slices[-1].tokens) - 1
-        if prefill_limit is not None and any(r.is_drawing for r in self._seq_ids):
-            room = min(room, prefill_limit)
+                piece = self._draw(request, min(room, rows, spare))
+                rows -= len(piece.tokens) - 1
+            room -= len(piece.tokens) - 1
+            slices.append(piece)
+        return slices, room, rows
+
+    def _read_prompts(self, room: int, rows: int) -> list[Slice]:
+        together = (r for r in self._seq_ids if r.adapters == self._adapters)
+        slices = []
         for request in sorted((r for r in together if not r.is_drawing), key=lambda r: r.rank):
             wants_all = request.prompt_logprobs and request.n_cached < len(request.prompt)
             n = min(self._n_until_save(request), room, rows if wants_all else room)
@@ -222,16 +239,17 @@ class Scheduler:
 
     def _next_adapters(self) -> AdapterKey:
         """Requests with the same adapters go together; each such group has its turn."""
-        groups = list(dict.fromkeys(r.adapters for r in self._seq_ids))
+        groups = list(dict.fromkeys([r.adapters for r in self._seq_ids]))
         if self._adapters in groups:
             return groups[(groups.index(self._adapters) + 1) % len(groups)]
         return groups[0] if groups else self._adapters
 
-    def _draw(self, request: Request, n_proposed: int) -> Slice:
-        start = request.n_cached
-        tokens = request.tokens[start:] + request.proposal[:n_proposed]
-        outputs: Literal["last", "all"] = "all" if n_proposed else "last"
-        return Slice(request, self._seq_ids[request], start, tokens, outputs)
+    def _draw(self, request: Request, n_guesses: int) -> Slice:
+        start, guesses = request.n_cached, request.proposal[:n_guesses]
+        outputs: Literal["last", "all"] = "all" if guesses else "last"
+        return Slice(
+            request, self._seq_ids[request], start, request.tokens[start:] + guesses, outputs
+        )
 
     def _n_until_save(self, request: Request) -> int:
         ahead = [n - request.n_cached for n in self._saves[request] if n > request.n_cached]
@@ -283,7 +301,3 @@ def _n_at_once(request: Request, n: int) -> int:
     """Up to ``n`` places: all tokens, or all of one span, and of a whole span every one left."""
     n_alike, span = request.n_alike(request.n_cached), request.span_at(request.n_cached)
     return n_alike if span is not None and span.at_once else min(n, n_alike)
-
-
-def _n_tokens(slices: list[Slice]) -> int:
-    return sum(len(piece.tokens) for piece in slices)

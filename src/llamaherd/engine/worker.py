@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llamaherd.engine.logprobs import token_logprob
 from llamaherd.engine.output import Output
@@ -146,6 +146,10 @@ class Worker:
             self._drop_memory(seq_id)
         self.snapshots.clear()
 
+    def rest(self) -> None:
+        """Nothing is to be done for a while."""
+        self._runner.rest()
+
     def close(self, error: BaseException) -> None:
         """End every request with ``error`` and free the context."""
         for request in list(self._answers):
@@ -172,10 +176,9 @@ class Worker:
         """Schedule, run, sample, emit: at least one token for each request that has caught up."""
         begin = self._clock()
         self._propose()
-        n_drawing = sum(r.is_drawing for r in self._scheduler.running)
-        plan = self._scheduler.plan(self._pace.limit(n_drawing))
+        plan = self._scheduler.plan(self._pace.limit)
         self._concerned = [piece.request for piece in plan.slices]
-        self._mark_started(plan)
+        self._start(plan)
         ends = self._runner.run(plan)
         self._learn(plan, self._clock() - begin)
         self._scheduler.decoded(plan)
@@ -210,25 +213,27 @@ class Worker:
         n_drawing, lengths = plan.n_drawing, [len(piece.tokens) for piece in plan.slices]
         n_drawn, n_read = sum(lengths[:n_drawing]), sum(lengths[n_drawing:])
         self._n_read += n_read
-        if n_drawing and not n_read:
+        if self._speculation is not None and n_drawing and not n_read:
             self._costs.observe(n_drawn, seconds)
         if n_read or n_drawn == n_drawing:  # nothing was guessed or forced
-            reading = not all(r.is_drawing for r in self._scheduler.running)
-            self._pace.observe(n_drawing, n_read, seconds, reading=reading)
+            self._pace.observe(n_drawing, n_read, seconds, reading=plan.reading)
 
-    def _mark_started(self, plan: Plan) -> None:
+    def _start(self, plan: Plan) -> None:
         for piece in plan.slices:
             request = piece.request
             if request.started_at is None:
-                request.started_at = self._clock()
-                self._n_cached += request.n_reused or 0
-                self._answers[request].sampler.prime(request.tokens)
-                logger.debug(
-                    "request of %d tokens starts in sequence %d, %d of them from memory",
-                    len(request.prompt), piece.seq_id, request.n_reused,
-                )  # fmt: skip
+                self._mark_started(request, piece.seq_id)
             if request.ending is not None:
                 self._runner.abort()  # its end() came before it could see that it had started
+
+    def _mark_started(self, request: Request, seq_id: int) -> None:
+        request.started_at = self._clock()
+        self._n_cached += request.n_reused or 0
+        self._answers[request].sampler.prime(request.tokens)
+        logger.debug(
+            "request of %d tokens starts in sequence %d, %d of them from memory",
+            len(request.prompt), seq_id, request.n_reused,
+        )  # fmt: skip
 
     def _take(self, piece: Slice, row: int) -> None:
         """What one slice of a step brought."""
@@ -237,12 +242,18 @@ class Worker:
             self._save(piece)
         if request.wants_progress and piece.start < len(request.prompt):
             self._tell_progress(request)
-        if piece.outputs == "all" and request.prompt_logprobs:
+        if piece.outputs == "last":
+            self._draw(request, row)
+        elif piece.outputs == "all":
+            self._take_rows(piece, row)
+
+    def _take_rows(self, piece: Slice, row: int) -> None:
+        if piece.request.prompt_logprobs:
             self._note_prompt_logprobs(piece, row)
         if piece.n_guessed:
             self._draw_guessed(piece, row)
         elif piece.catches_up:
-            self._draw(request, row)
+            self._draw(piece.request, row)
 
     def _tell_progress(self, request: Request) -> None:
         started = request.queued_at if request.started_at is None else request.started_at
@@ -331,26 +342,25 @@ class Worker:
             self._finish(request, "stop")
         elif request.room(self._runner.n_ctx) <= 0:
             self._finish(request, "length")
-        elif self._generated_long_enough(request):
+        elif request.generation_limit_s is not None and self._is_late(request):
             self._finish(request, "deadline")
 
     def _ends(
         self, request: Request, answer: Answer, token: int, logprob: TokenLogprob | None
     ) -> bool:
         """Send the text that the token completes; whether the answer ends with it."""
-        if self._vocab.is_end(token):
+        if token in self._vocab.end_tokens:
             return True
         event = answer.output.feed(token, logprob)
         if event is not None:
             if request.wants_standing:
-                event = replace(event, standing=self._standing(request))
+                event = event._replace(standing=self._standing(request))
             self._tell(request, event)
         return answer.output.stopping_word is not None
 
-    def _generated_long_enough(self, request: Request) -> bool:
-        if request.generation_limit_s is None or request.first_token_at is None:
-            return False
-        return self._clock() - request.first_token_at >= request.generation_limit_s
+    def _is_late(self, request: Request) -> bool:
+        limit_s, begin = request.generation_limit_s, request.first_token_at
+        return limit_s is not None and begin is not None and self._clock() - begin >= limit_s
 
     # -- ends and failures --------------------------------------------------------------------
 

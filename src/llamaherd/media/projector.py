@@ -22,6 +22,7 @@ from llamaherd.model.memory import physical_cores
 from llamaherd.native import bindings as c
 from llamaherd.native import logs
 from llamaherd.native.media import Bitmap, Chunks, ProjectorHandle, chunk_tokens
+from llamaherd.native.openmp import let_team_go
 from llamaherd.params import MediaParams
 
 Embeddings = npt.NDArray[np.float32]
@@ -68,6 +69,7 @@ class Projector:
         check_projector(self.path)
         self._n_embd = int(c.llama_model_n_embd_inp(model.handle.pointer))
         self._handle = _load(model, self.path, params, n_threads or physical_cores())
+        let_team_go()  # it was tried out on this thread
         pointer = self._handle.pointer
         sees, hears = c.mtmd_support_vision(pointer), c.mtmd_support_audio(pointer)
         named: tuple[tuple[Kind, bool], ...] = ("image", sees), ("audio", hears)
@@ -147,7 +149,9 @@ class Projector:
         """
         logs.forget_recent()
         pointer = self._handle.pointer
-        if c.mtmd_encode_chunk(pointer, segment.chunk):
+        failed = c.mtmd_encode_chunk(pointer, segment.chunk)
+        let_team_go()
+        if failed:
             said = logs.recent_complaints() or "llama.cpp gave no reason"
             raise MediaError(part.place, f"could not be computed ({said})", "Try a smaller one")
         address = ctypes.cast(c.mtmd_get_output_embd(pointer), ctypes.c_void_p).value

@@ -22,6 +22,7 @@ from llamaherd.native import kernels, logs
 from llamaherd.native.callbacks import Callback
 from llamaherd.native.handles import AdapterHandle, ContextHandle, ModelHandle, text_buffer
 from llamaherd.native.library import library
+from llamaherd.native.openmp import let_team_go
 from llamaherd.params import POOLINGS, ContextParams, ModelParams
 
 TEMPLATE_KEY = "tokenizer.chat_template"
@@ -323,6 +324,7 @@ def _load(path: Path, params: ModelParams, progress: Callable[[float], None] | N
     logs.forget_recent()
     with kernels.choice(params.kernels):
         pointer = c.llama_model_load_from_file(os.fsencode(path), native.struct)
+    let_team_go()  # weights were packed by it; what computes has threads of its own
     handle = ModelHandle(pointer)
     try:
         if callback is not None:

@@ -45,7 +45,6 @@ class Vocab:
         self._native = c.llama_model_get_vocab(model.pointer)
         self.n_tokens: int = c.llama_vocab_n_tokens(self._native)
         self._has_tokenizer = c.llama_vocab_type(self._native) != c.LLAMA_VOCAB_TYPE_NONE
-        self._ends: dict[int, bool] = {}
         self._pieces: tuple[dict[int, bytes], dict[int, bytes]] = ({}, {})  # without, with special
 
     @property
@@ -86,10 +85,7 @@ class Vocab:
 
     def is_end(self, token: int) -> bool:
         """Whether drawing this token ends an answer (end of sequence, of turn, ...)."""
-        ends = self._ends.get(token)
-        if ends is None:
-            ends = self._ends[token] = bool(self._call(c.llama_vocab_is_eog, token))
-        return ends
+        return token in self.end_tokens
 
     @functools.cached_property
     def end_tokens(self) -> frozenset[int]:
