@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from llamaherd import ContextParams
 from llamaherd.model import Model
 from llamaherd.native import bindings as c
 from llamaherd.native.handles import Batch, SamplerChain
+from llamaherd.native.openmp import let_team_go
+from llamaherd.workers import RESTS_AFTER_S
 
 
 class BareLoop:
@@ -25,7 +28,8 @@ class BareLoop:
         self._chain.add(c.llama_sampler_init_greedy())
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Forget everything, once an engine that computed before rests."""
+        time.sleep(2 * RESTS_AFTER_S)
         c.llama_memory_clear(c.llama_get_memory(self._context.pointer), True)
 
     def read(self, prompt: list[int], seq_id: int = 0) -> int:
@@ -43,6 +47,10 @@ class BareLoop:
             self._batch.add([token], position, seq_id)
         self._decode()
         return [self._draw(row) for row in range(len(tokens))]
+
+    def rest(self) -> None:
+        """Its threads would slow down whoever computes next."""
+        let_team_go()
 
     def _draw(self, row: int) -> int:
         return int(c.llama_sampler_sample(self._chain.pointer, self._context.pointer, row))

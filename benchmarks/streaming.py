@@ -40,6 +40,7 @@ def run_bare(loop: BareLoop, prompt: list[int]) -> Rates:
     for position in range(N_PROMPT, N_PROMPT + N_DRAWN - 1):
         (token,) = loop.step([token], position)
     end = time.perf_counter()
+    loop.rest()
     return Rates(N_PROMPT / (first - start), (N_DRAWN - 1) / (end - first))
 
 
