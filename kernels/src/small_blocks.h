@@ -38,6 +38,7 @@ void multiply_small_blocks(const Tile& tile) {
                     if constexpr (kExpanded) {
                         line = part_line<V>(lines[8 * half + j], part);
                     } else {
+                        if (j == 0 && part == 0) prefetch_share<2>(*w, half);
                         line = Lines::template get<j>(*w, half, part);
                     }
                     V::pin(line);
@@ -59,6 +60,7 @@ void expand_small_blocks(const void* weights, int n_blocks, uint8_t* lines) {
     const auto* w = static_cast<const typename Lines::Packed*>(weights);
     for (int block = 0; block < n_blocks; ++block, ++w) {
         for (int half = 0; half < 2; ++half, lines += 8 * kLine) {
+            prefetch_share<2>(*w, half);
             for (int part = 0; part < V::kParts; ++part) {
                 each<8>([&](auto j) HERD_LAMBDA {
                     V::store_line(lines + j * kLine + part * (kLine / V::kParts), Lines::template get<j>(*w, half, part));

@@ -102,6 +102,7 @@ void multiply_super_blocks(const Tile& tile) {
                 if constexpr (kExpanded) {
                     return part_line<V>(lines[s * kLines + j], part);
                 } else {
+                    if (j == 0 && part == 0) prefetch_share<SuperBlock<Packed>::kSubBlocks>(*w, s);
                     return Lines::template get<j>(*w, s, part);
                 }
             });
@@ -117,6 +118,7 @@ void expand_super_blocks(const void* weights, int n_blocks, uint8_t* lines) {
     const auto* w = static_cast<const Packed*>(weights);
     for (int block = 0; block < n_blocks; ++block, ++w) {
         for (int s = 0; s < kSubBlocks; ++s, lines += kLines * kLine) {
+            prefetch_share<kSubBlocks>(*w, s);
             for (int part = 0; part < V::kParts; ++part) {
                 each<kLines>([&](auto j) HERD_LAMBDA {
                     V::store_line(lines + j * kLine + part * (kLine / V::kParts), Lines::template get<j>(*w, s, part));
