@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from llamaherd import ChatTemplateError
-from llamaherd.chat import ChatTemplate
+from llamaherd.chat import ChatFormat, ChatTemplate
 
 CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
@@ -128,11 +128,80 @@ HOSTILE = {
     "long output in a macro": "{% set x = 'x' * 9999999 %}{% macro m() %}"
     "{% for i in range(99) %}{{ x }}{% endfor %}{% endmacro %}{{ m() | length }}",
     "recursion": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
-    "branching recursion": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}"
-    "{% endmacro %}{{ m(99) }}",
+    "branching recursion": "{% macro m(n) %}{{ eos_token }}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}"
+    "{% endif %}{% endmacro %}{{ m(99) }}",
     "a recursive loop": "{% for x in [1] recursive %}{{ loop([1, 1]) }}{% endfor %}",
     "tabs": "{{ ('\\t' * 99999).expandtabs(99999) }}",
     "lorem ipsum": "{{ lipsum(n=99999) }}",
+    "a long body": "{% for i in range(99999) %}" + "{% set a = b %}" * 5000 + "{% endfor %}",
+    "a long body of a macro": "{% macro m() %}" + "{% set a = b %}" * 5000 + "{% endmacro %}"
+    "{% for i in range(99999) %}{{ m() }}{{ m() }}{% endfor %}",
+    "a long condition": "{% for i in range(99999) if " + "b or " * 5000 + "b %}{% endfor %}",
+    "looking into a text": "{% set x = 'x' * 9999999 %}{% for i in range(99999) %}"
+    "{% if 'y' in x %}{% endif %}{% endfor %}",
+    "comparing": "{% set x, y = [1] * 499999, [1] * 499999 %}{% for i in range(99999) %}"
+    "{% if x == y %}{% endif %}{% endfor %}",
+    "cutting": "{% set x = [1] * 499999 %}{% for i in range(99999) %}{% set y = x[1:] %}"
+    "{% endfor %}",
+    "texts in a block": "{% set o %}{% for i in range(3000) %}{{ 'x' * 9999999 ~ i }}{% endfor %}"
+    "{% endset %}",
+    "writing a list again and again": "{% set x = ['x' * 9999999] %}{% macro m() %}"
+    + "{{ x }}" * 999
+    + "{% endmacro %}{{ m() | length }}",
+    "a format that repeats": "{{ ('{0}' * 99999).format('x' * 999999) }}",
+    "an old format that repeats": "{{ ('%(a)s' * 99999) % {'a': 'x' * 999999} }}",
+    "a text as indent": "{{ ('\n' * 16000) | indent('x' * 9999999) }}",
+    "a sum of lists": "{{ ([[1]] * 240000) | sum(start=[]) | length }}",
+    "changing its bounds": "{{ 1 | _paid(-99999999) }}",
+    "a recursive loop over a text": "{% for x in 'xx' recursive %}{{ loop('x' * 9999999) }}"
+    "{% endfor %}",
+    "a set of what is doubled": "{% set o = namespace(x=(1, 2)) %}{% for i in range(17) %}"
+    "{% set o.x = (o.x, o.x) %}{% endfor %}{% set d = {}.fromkeys(range(9999), o.x) %}"
+    "{{ (d.items() - d.items()) | length }}",
+    "keys that are doubled": "{% set o = namespace(x=(1, 2)) %}{% for i in range(40) %}"
+    "{% set o.x = ({o.x: o.x}.items() | list)[0] %}{% endfor %}",
+    "lists that are doubled from the top": "{% set o = namespace(x=[]) %}{% for i in range(41) %}"
+    "{% set o.x = o.x + [[]] %}{% endfor %}{% for i in range(40) %}"
+    "{% set _ = o.x[i].append(o.x[i + 1]) %}{% set _ = o.x[i].append(o.x[i + 1]) %}{% endfor %}"
+    "{{ o.x[0] }}",
+}
+_DOUBLED = (
+    "{% set o = namespace(x=1, y=1) %}{% for i in range(40) %}{% set o.x = [o.x, o.x] %}"
+    "{% set o.y = [o.y, o.y] %}{% endfor %}"
+)
+HOSTILE |= {
+    f"{use} of what is doubled": _DOUBLED + use
+    for use in (
+        "{{ o.x }}",
+        "{{ o }}",
+        "{{ o.x ~ '' }}",
+        "{{ o.x == o.y }}",
+        "{{ o.x in [o.y] }}",
+        "{{ [o.x].index(o.y) }}",
+        "{{ [o.x, o.y] | sort | length }}",
+        "{{ [o.x] | select('equalto', o.y) | list | length }}",
+        "{{ [{'a': o.x}] | map(attribute='a') | join }}",
+        "{{ {'a': o.x}.items() }}",
+        "{{ '{}'.format(o.x) }}",
+        "{{ '%s' % o.x }}",
+        "{{ o.x | string | length }}",
+        "{{ raise_exception(o.x) }}",
+        "{% if o.x is upper %}{% endif %}",
+    )
+}
+HOSTILE |= {
+    f"doubling by {way}": "{% set o = namespace(x=1) %}{% macro m() %}{% set o.x = varargs %}"
+    "{% endmacro %}{% macro k() %}{% set o.x = kwargs %}{% endmacro %}{% for i in range(40) %}"
+    + way
+    + "{% endfor %}{{ o.x }}"
+    for way in (
+        "{% set o.x = namespace(a=o.x, b=o.x) %}",
+        "{% set o.x = dict(a=o.x, b=o.x) %}",
+        "{% set o.x = {}.fromkeys([1, 2], o.x) %}",
+        "{% set o.x = cycler(o.x, o.x).items %}",
+        "{{ m(o.x, o.x) }}",
+        "{{ k(a=o.x, b=o.x) }}",
+    )
 }
 
 
@@ -141,6 +210,19 @@ HOSTILE = {
 def test_a_template_that_loops_or_explodes_is_an_error(source: str) -> None:
     with pytest.raises(ChatTemplateError):
         _template(source).render(HI)
+
+
+@pytest.mark.timeout(20)
+def test_a_template_that_is_slow_only_with_calls_is_an_error_at_the_first_question() -> None:
+    """All that learns how it writes calls has the time of one rendering."""
+    slow = (
+        "{% for m in messages %}{% if m.tool_calls %}{% for i in range(999) %}"
+        "{% for j in range(400) %}{% set a = b %}{% endfor %}{% endfor %}{% endif %}"
+        "{{ m.content }}{% endfor %}"
+    )
+    chat = ChatFormat({"default": slow}, now=lambda: 0.0)
+    with pytest.raises(ChatTemplateError, match="stopped"):
+        chat.render(HI)
 
 
 def test_the_message_that_is_refused_is_named() -> None:

@@ -234,7 +234,8 @@ class _Learned:
 
     @functools.cached_property
     def syntax(self) -> AnswerSyntax:
-        return learn(self.template)
+        with self.template.bounded():
+            return learn(self.template)
 
 
 _SWITCHED: dict[str, tuple[Any, Any]] = {

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llamaherd.chat.template import ChatTemplate
+from llamaherd.chat.template import ChatTemplate, was_limited
 from llamaherd.errors import ChatTemplateError
 
 USER, CONTENT, THOUGHT = "qzuser", "qzcontent", "qzthought"
@@ -74,5 +74,7 @@ class Bench:
         messages = [{"role": "user", "content": USER}, *answer]
         try:
             return self.template.render_raw(messages, TOOLS, generate, variables)
-        except ChatTemplateError:
+        except ChatTemplateError as error:
+            if was_limited(error):
+                raise
             return None

@@ -1,104 +1,137 @@
 """A Jinja2 environment in which a hostile template can neither reach out, hang, nor grow.
 
 Jinja2's own sandbox keeps a template away from Python. This one adds bounds that hold on any
-thread, without signals: loops, calls and filters are counted, texts and containers are measured
-where they are made, and whatever could be huge before it could be measured (``'x' * 10**10``,
-format widths) is refused first. The template's syntax tree is changed before it is compiled, so
-that no loop, literal or ``~`` escapes the count.
+thread, without signals: everything a template does pays in steps for the time and memory it may
+take (`limits.py`), by filters that are put into its syntax tree before it is compiled
+(`metered.py`), and whatever could be huge before it could be measured is refused first
+(`risks.py`).
 """
 
 from __future__ import annotations
 
 import functools
-import re
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import GeneratorType
+from types import BuiltinMethodType
 from typing import Any
 
-import jinja2
-from jinja2 import nodes
+from jinja2 import nodes, pass_context
 from jinja2.ext import Extension, loopcontrols
+from jinja2.nodes import EvalContext
 from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, Macro
 from jinja2.sandbox import SandboxedEnvironment
-from jinja2.utils import Namespace
-from jinja2.visitor import NodeTransformer
+from jinja2.utils import Namespace, missing
 
-MAX_SECONDS = 3.0
-MAX_STEPS = 1_000_000  # loop turns, calls and filters
-MAX_CHARS = 16_000_000  # of any text
-MAX_ITEMS = 500_000  # of any container, and of all it holds
-MAX_NUMBER = 10_000  # as an argument of a filter or method: a width, a count
-MAX_BITS = 4096  # of an integer
-_STEPS_BETWEEN_LOOKS = 32  # none takes longer than some tens of milliseconds
-MAX_SOURCE_CHARS = 2_000_000
+from llamaherd.chat.limits import (
+    CHARS_A_STEP,
+    HOLDERS,
+    SMALL,
+    Budget,
+    LimitError,
+    chars_cost,
+    cost,
+    listed,
+    materialised,
+    size,
+    weight,
+)
+from llamaherd.chat.metered import Metered
+from llamaherd.chat.pure_macros import Memo, pure_macros
+from llamaherd.chat.risks import FILTER_CHECKS, check_binop, check_format, check_str_method
 
-
-class LimitError(jinja2.TemplateRuntimeError):
-    """A template did more than a template needs to."""
-
-
-class _Budget:
-    """What one rendering may still do."""
-
-    def __init__(self) -> None:
-        self.steps, self.ends_at = MAX_STEPS, time.monotonic() + MAX_SECONDS
-        self.next_look = self.steps
-
-    def look(self) -> None:
-        """Whether there is any left; the clock is looked at every few steps."""
-        self.next_look = self.steps - _STEPS_BETWEEN_LOOKS
-        if self.steps < 0:
-            raise LimitError(f"it takes more than {MAX_STEPS} steps")
-        if time.monotonic() > self.ends_at:
-            raise LimitError(f"it takes more than {MAX_SECONDS:g} s")
+_NONE: Mapping[str, Any] = {}
 
 
 class BoundedEnvironment(SandboxedEnvironment):
-    """The sandbox of chat templates. Any thread; compile and render inside :meth:`bounded`."""
+    """The sandbox of one chat template. Any thread; compile and render inside :meth:`bounded`."""
 
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    intercepted_binops = frozenset({"*", "**", "%", "-"})  # and "+", as the filter _added
 
     def __init__(self) -> None:
         super().__init__(
             trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
         )
         self._local = threading.local()
+        self.pure: dict[str, frozenset[str]] = {}
+        self._memo = Memo()
         for name in _USELESS_FILTERS:
             del self.filters[name]
         del self.globals["lipsum"]
         for name, function in list(self.filters.items()):
             self.add_filter(name, function)
-        self.filters.update(_counted=self._counted, _sized=self._sized, _concat=self._concat)
+        tests: dict[str, Any] = self.tests
+        for name in tests.keys() - _INSTANT_TESTS:
+            tests[name] = self._paying(tests[name], None)
+        for name in _TESTS_OF_TYPE:
+            tests[name] = _by_type(tests[name])
+        self.filters.update(
+            _paid=self._paid,
+            _snapshot=self._snapshot,
+            _shown=self._shown,
+            _cut=self._made,
+            _contains=self._contains,
+            _searched=self._searched,
+            _key=self._key,
+            _concat=self._concat,
+            _added=self._added,
+        )
         self.concat = self._joined  # type: ignore[method-assign]
 
     def add_filter(self, name: str, function: Callable[..., Any]) -> None:
-        """A filter whose use counts and whose result is measured."""
+        """A filter that pays for what it gets and makes."""
+        self.filters[name] = self._paying(
+            function, FILTER_CHECKS.get(name), deep=name not in _SHALLOW_FILTERS
+        )
 
-        risky = name in _RISKY_FILTERS
+    def _paying(
+        self,
+        function: Callable[..., Any],
+        check: Callable[..., None] | None,
+        *,
+        deep: bool = True,
+    ) -> Callable[..., Any]:
+        """``function``, for whose arguments and result is paid, if ``check`` lets it run."""
+        own = 2 if hasattr(function, "jinja_pass_arg") else 1  # a context, and what is filtered
+        measure = weight if deep else size
 
         @functools.wraps(function)
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            self.spend(1)
-            args = _materialised(args)
-            if risky:
-                _check_filter(name, args, kwargs)
-            return _measured(function(*args, **kwargs))
+        def paying(*args: Any, **kwargs: Any) -> Any:
+            steps = 1
+            for value in args:
+                kind = type(value)
+                if kind is str:
+                    steps += len(value) // CHARS_A_STEP
+                elif kind not in SMALL:
+                    args = materialised(args)
+                    steps += cost(args, measure)
+                    break
+            if kwargs:
+                steps += cost(kwargs.values())
+            self.spend(steps)
+            if check is not None and (kwargs or len(args) > own):
+                check(*args[own - 1 :], **kwargs)
+            return self._made(function(*args, **kwargs))
 
-        self.filters[name] = counted
+        return paying
 
     @contextmanager
-    def bounded(self) -> Iterator[None]:
-        """The time and the steps of one compilation or rendering, on this thread."""
-        before = getattr(self._local, "budget", None)
-        self._local.budget = _Budget()
+    def bounded(self, variables: Mapping[str, Any] = _NONE) -> Iterator[None]:
+        """The time and the steps of what is done inside, on this thread.
+
+        Args:
+            variables: what a template is rendered with.
+        """
+        self._local.variables = variables
+        if getattr(self._local, "budget", None) is not None:
+            yield  # it is a part of something that has bounds
+            return
+        self._local.budget = Budget()
         try:
             yield
         finally:
-            self._local.budget = before
+            self._local.budget, self._local.variables = None, _NONE
 
     def spend(self, steps: int) -> None:
         """Count what the template does."""
@@ -107,14 +140,27 @@ class BoundedEnvironment(SandboxedEnvironment):
         if budget.steps < budget.next_look:
             budget.look()
 
+    def _made(self, value: Any) -> Any:
+        """A new value, paid for if it is large."""
+        if type(value) not in SMALL and (steps := size(value)):
+            self.spend(steps)
+        return value
+
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        return _Bound().visit(tree)  # type: ignore[no-any-return]
+        self.pure = pure_macros(tree, self)
+        return Metered().visit(tree)  # type: ignore[return-value]
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """As Jinja2 has it, without an exception for every field of a message."""
-        if type(obj) is dict and attribute not in _DICT_ATTRIBUTES:
+        """As Jinja2 has it, with a short way for plain values, where ``_`` marks the internal."""
+        kind = type(obj)
+        if kind is dict and attribute not in _DICT_ATTRIBUTES:
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        if kind in _PLAIN_TYPES and not attribute.startswith("_") and attribute not in _FORMATS:
+            try:
+                return getattr(obj, attribute)
+            except AttributeError:
+                pass
         return super().getattr(obj, attribute)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
@@ -124,89 +170,192 @@ class BoundedEnvironment(SandboxedEnvironment):
         return super().is_safe_attribute(obj, attr, value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        self.spend(1)
-        if operator == "+" and isinstance(left, (str, int)) and isinstance(right, (str, int)):
-            return _measured(left + right)  # type: ignore[operator]
-        _check_binop(operator, left, right)
-        return _weighed(super().call_binop(context, operator, left, right))
+        if type(left) is int and type(right) is int and operator == "-":
+            return left - right
+        self.spend(1 + weight(left) + weight(right))
+        check_binop(operator, left, right)
+        return self._made(super().call_binop(context, operator, left, right))
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         wrapped = super().wrap_str_format(value)
-        if wrapped is not None:
-            _check_format(value.__self__)
-        return wrapped
+        if wrapped is None:
+            return None
+        text, function = value.__self__, wrapped
+
+        def checked(*args: Any, **kwargs: Any) -> str:
+            check_format(text, "{", [*args, *kwargs.values()])
+            return function(*args, **kwargs)
+
+        return functools.update_wrapper(checked, wrapped)
 
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
-        if type(__obj) is Macro:  # most calls are of these, and all they do is bounded inside
-            __self.spend(1)
-            return __context.call(__obj, *args, **kwargs)
-        args = _materialised(args)
-        __self.spend(1 + sum(len(a) for a in args if isinstance(a, (list, tuple))))
+        own = (kwargs.pop("_loop_vars", None), kwargs.pop("_block_vars", None))
+        if type(__obj) is Macro:  # pays for itself
+            return __self._call_macro(__obj, __context.eval_ctx, args, kwargs)
+        args = materialised(args)
         owner = getattr(__obj, "__self__", None)
-        if isinstance(owner, (str, list, dict)):
-            _check_method(owner, __obj.__name__, args, kwargs)
-        result = _measured(super().call(__context, __obj, *args, **kwargs))
-        if isinstance(owner, (list, dict)):
-            _weighed(owner)
-        return result
+        if type(__obj) is BuiltinMethodType and type(owner) in _METHOD_OWNERS:
+            return __self._call_method(__obj, owner, args, kwargs)
+        if isinstance(owner, str):
+            check_str_method(owner, __obj.__name__, args, kwargs)
+        __self.spend(1 + cost(args) + cost(kwargs.values()))
+        kwargs.update(_loop_vars=own[0], _block_vars=own[1])
+        return __self._made(super().call(__context, __obj, *args, **kwargs))
 
-    def _counted(self, items: Iterable[Any]) -> Iterable[Any]:
-        """What a loop goes over: a snapshot, so that it ends although its list may grow."""
-        snapshot = items if isinstance(items, (str, range)) else _listed(items)
-        self.spend(len(snapshot))
-        return snapshot
+    def _call_macro(
+        self, macro: Macro, eval_ctx: EvalContext, args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        if (names := self.pure.get(macro.name)) is None:
+            return _called(macro, eval_ctx, args, kwargs)
+        given = self._local.variables
+        seen = {name: given[name] for name in names if name in given}
+        self.spend(1 + cost(args) + cost(kwargs.values()) + cost(seen.values()))
+        if (key := self._memo.key(macro.name, (args, kwargs, seen))) is None:
+            return _called(macro, eval_ctx, args, kwargs)
+        if (text := self._memo.get(key)) is None:
+            text = _called(macro, eval_ctx, args, kwargs)
+            self._memo.put(key, text)
+        return self._made(text)
 
-    @staticmethod
-    def _sized(value: Any) -> Any:
-        return _weighed(value)
+    def _call_method(self, method: Any, owner: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """A method of a text, list or dictionary: nothing that a sandbox need ask about."""
+        name = method.__name__
+        steps = 1
+        if type(owner) is str:
+            steps += len(owner) // CHARS_A_STEP
+            check_str_method(owner, name, args, kwargs)
+        elif type(owner) is list:
+            steps += weight(owner) if name in _COMPARING_METHODS else size(owner)
+        measure = size if name in _STORING_METHODS else weight
+        if args:
+            steps += cost(args, measure)
+        if kwargs:
+            steps += cost(kwargs.values(), measure)
+        self.spend(steps)
+        return self._made(method(*args, **kwargs))
 
-    def _concat(self, parts: Iterable[Any]) -> str:
-        return self._joined(map(str, parts))
+    # What `metered.py` puts into the tree
+
+    @pass_context  # so that Jinja2 does not take it for a constant
+    def _paid(self, _: Context, value: Any, steps: int) -> Any:
+        """A body that is about to run."""
+        if type(steps) is not int or steps < 0:
+            raise LimitError("it changes its own bounds")
+        budget = self._local.budget
+        budget.steps -= steps
+        if budget.steps < budget.next_look:
+            budget.look()
+        return value
+
+    def _snapshot(self, items: Iterable[Any]) -> Iterable[Any]:
+        """What a loop goes over, apart, so that the loop ends although its list may grow."""
+        if isinstance(items, (str, range)):
+            return items
+        self._made(items)
+        return list(items) if isinstance(items, HOLDERS) else listed(items)
+
+    def _shown(self, value: Any) -> Any:
+        """What is about to be written."""
+        if type(value) not in _ATOMS:
+            self.spend(weight(value))
+        return value
+
+    def _contains(self, container: Any, item: Any) -> bool:
+        """``item in container``; nothing takes long to compare with a text."""
+        container, item = materialised((container, item))
+        if type(item) is str:
+            self.spend(1 + size(container))
+        else:
+            self.spend(1 + weight(container) + weight(item))
+        return item in container
+
+    def _searched(self, value: Any) -> Any:
+        """What is about to be compared with something."""
+        value = materialised((value,))[0]
+        if steps := weight(value):
+            self.spend(1 + steps)
+        return value
+
+    def _key(self, value: Any) -> Any:
+        """What is about to be hashed."""
+        if isinstance(value, tuple):
+            self.spend(1 + weight(value))
+        return value
+
+    def _concat(self, parts: list[Any]) -> str:
+        for place, part in enumerate(parts):
+            if type(part) is not str:
+                parts[place] = str(self._shown(part))
+        return self._joined(parts)
+
+    def _added(self, terms: list[Any]) -> Any:
+        """The sum of ``terms``, from left to right."""
+        for term in terms:
+            if type(term) is not str:
+                return functools.reduce(self._sum, terms)
+        return self._joined(terms)
+
+    def _sum(self, left: Any, right: Any) -> Any:
+        return self._made(left + right)
 
     def _joined(self, parts: Iterable[str]) -> str:
+        """One text. Of a list it knows the length before."""
+        if type(parts) is not list:
+            parts = self._gathered(parts)
+        if (length := sum(map(len, parts))) >= CHARS_A_STEP:
+            self.spend(chars_cost(length))
+        return "".join(parts)
+
+    @staticmethod
+    def _gathered(parts: Iterable[str]) -> list[str]:
         found, length = [], 0
         for part in parts:
             found.append(part)
             length += len(part)
-            if length > MAX_CHARS:
-                raise LimitError(f"its text is longer than {MAX_CHARS} characters")
-        return "".join(found)
+            chars_cost(length)
+        return found
 
 
 _DICT_ATTRIBUTES = frozenset(dir(dict))
 _PLAIN_TYPES = frozenset({str, list, dict, Namespace, LoopContext})
+_FORMATS = frozenset({"format", "format_map"})
+_METHOD_OWNERS = frozenset({str, list, dict})
+_COMPARING_METHODS = frozenset({"index", "count", "remove", "sort"})
+_STORING_METHODS = frozenset({"append", "extend", "insert", "update"})
 _USELESS_FILTERS = ("pprint", "urlize", "wordwrap", "xmlattr", "random")
+_SHALLOW_FILTERS = frozenset({"count", "d", "default", "first", "items", "last", "length", "list"})
+_INSTANT_TESTS = frozenset(
+    {
+        *("boolean", "false", "true", "float", "integer", "number", "string", "none"),
+        *("callable", "iterable", "mapping", "sequence", "sameas", "escaped"),
+        *("defined", "undefined", "filter", "test"),
+    }
+)
+_ATOMS = SMALL | {str}
 
 
-class _Bound(NodeTransformer):
-    """Puts the checks into a template's syntax tree."""
-
-    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        node.iter = _filtered(node.iter, "_counted")  # type: ignore[arg-type]
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
-        self.generic_visit(node)
-        return _filtered(nodes.List(node.nodes, lineno=node.lineno), "_concat")
-
-    def visit_List(self, node: nodes.List) -> nodes.Node:  # noqa: N802
-        return self._literal(node)
-
-    def visit_Dict(self, node: nodes.Dict) -> nodes.Node:  # noqa: N802
-        return self._literal(node)
-
-    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
-        return self._literal(node) if node.ctx == "load" else node
-
-    def _literal(self, node: nodes.Expr) -> nodes.Expr:
-        self.generic_visit(node)
-        constant = all(isinstance(n, (nodes.Const, nodes.Pair)) for n in node.iter_child_nodes())
-        return node if constant and not isinstance(node, nodes.Dict) else _filtered(node, "_sized")
+_TESTS_OF_TYPE = ("iterable", "mapping", "number", "sequence")
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+def _by_type(test: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """A test that an abstract base class decides, without it for values of JSON."""
+    samples: tuple[Any, ...] = ("", 0, 0.0, True, None, [], {})
+    answers = {type(value): test(value) for value in samples}
+
+    def quick(value: Any) -> bool:
+        answer = answers.get(type(value))
+        return test(value) if answer is None else answer
+
+    return quick
+
+
+def _called(macro: Macro, eval_ctx: EvalContext, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What the macro writes; the short way where it gets its arguments by place."""
+    lacking = macro._argument_count - len(args)
+    special = macro.caller or macro.catch_kwargs or macro.catch_varargs or eval_ctx.autoescape
+    if kwargs or special or lacking < 0:
+        return macro(eval_ctx, *args, **kwargs)
+    return macro._func(*args, *[missing] * lacking)
 
 
 class _Generation(Extension):
@@ -217,144 +366,3 @@ class _Generation(Extension):
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-def _listed(items: Iterable[Any]) -> list[Any]:
-    found = []
-    for item in items:
-        found.append(item)
-        if len(found) > MAX_ITEMS:
-            raise LimitError(f"a loop goes over more than {MAX_ITEMS} items")
-    return found
-
-
-def _materialised(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same values, generators as lists: what is not made yet cannot be measured."""
-    for value in values:
-        if type(value) is GeneratorType:
-            return tuple(_listed(v) if isinstance(v, GeneratorType) else v for v in values)
-    return values
-
-
-def _measured(value: Any) -> Any:
-    """``value``, if what is known without looking inside is not too large."""
-    if isinstance(value, str):
-        if len(value) > MAX_CHARS:
-            raise LimitError(f"a text is longer than {MAX_CHARS} characters")
-    elif isinstance(value, int):
-        if value.bit_length() > MAX_BITS:
-            raise LimitError(f"a number has more than {MAX_BITS} bits")
-    elif isinstance(value, (list, tuple, dict)) and len(value) > MAX_ITEMS:
-        raise LimitError(f"a list has more than {MAX_ITEMS} items")
-    return value
-
-
-def _weighed(value: Any) -> Any:
-    """``value``, if it is not too large with all it holds, what it holds twice counted twice."""
-    if not isinstance(value, (list, tuple, dict)):
-        return _measured(value)
-    items, chars, todo = 0, 0, [value]
-    while todo:
-        container = todo.pop()
-        items += len(container)
-        if items > MAX_ITEMS or chars > MAX_CHARS:
-            raise LimitError(f"a list holds more than {MAX_ITEMS} items or too much text")
-        for item in container.values() if isinstance(container, dict) else container:
-            if isinstance(item, str):
-                chars += len(item)
-            elif isinstance(item, (list, tuple, dict)):
-                todo.append(item)
-    return value
-
-
-def _check_binop(operator: str, left: Any, right: Any) -> None:
-    if operator == "*":
-        for one, other in ((left, right), (right, left)):
-            if isinstance(one, (str, bytes, list, tuple)) and isinstance(other, int):
-                _check_size(len(one) * other)
-    elif operator == "**":
-        if isinstance(left, int) and isinstance(right, int):
-            _check_size(left.bit_length() * abs(right), MAX_BITS)
-    elif operator == "%" and isinstance(left, str):
-        _check_format(left)
-
-
-def _check_size(size: int, limit: int = MAX_CHARS) -> None:
-    if size > limit:
-        raise LimitError("it makes something huge")
-
-
-_WIDE = re.compile(r"\d{5}")
-_NESTED_SPEC = re.compile(r"[:!][^{}]*\{|%[^a-zA-Z%]*\*")
-
-
-def _check_format(text: str) -> None:
-    """Widths and precisions in a format string, of either kind."""
-    if _WIDE.search(text) or _NESTED_SPEC.search(text):
-        raise LimitError("a format has a huge or computed width")
-
-
-def _check_numbers(values: Iterable[Any]) -> None:
-    if any(isinstance(v, int) and abs(v) > MAX_NUMBER for v in values):
-        raise LimitError(f"a width or count is larger than {MAX_NUMBER}")
-
-
-def _check_filter(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    if name in _WIDTH_FILTERS and (len(args) > 1 or kwargs):
-        _check_numbers([*args[1:], *kwargs.values()])
-    if name in _WIDTH_FILTERS and name != "indent":
-        return
-    subject = next((a for a in args if not isinstance(a, (Context, jinja2.Environment))), None)
-    if name == "format" and isinstance(subject, str):
-        _check_format(subject)
-    elif name == "replace":
-        texts = [str(a) for a in args if isinstance(a, (str, int))]
-        _check_replace(str(subject), texts[1:])
-    elif name == "indent":
-        _check_size(str(subject).count("\n") * MAX_NUMBER, MAX_CHARS * 10)
-    elif name == "join":
-        _check_join(subject, [*args, *kwargs.values()])
-
-
-_WIDTH_FILTERS = frozenset(
-    {"center", "indent", "batch", "slice", "tojson", "round", "truncate", "filesizeformat"}
-)
-
-
-_RISKY_FILTERS = _WIDTH_FILTERS | {"format", "replace", "join"}
-
-
-def _check_replace(text: str, arguments: list[str]) -> None:
-    if len(arguments) >= 2:
-        old, new = arguments[:2]
-        _check_size(len(text) + (text.count(old)) * len(new))
-
-
-def _check_join(items: Any, arguments: Iterable[Any]) -> None:
-    separator = max((len(a) for a in arguments if isinstance(a, str)), default=0)
-    if isinstance(items, (list, tuple, dict, str)):
-        _weighed(items)
-        _check_size(len(items) * separator)
-
-
-_HARMFUL_METHODS = frozenset({"expandtabs", "translate", "maketrans", "encode", "__format__"})
-
-
-def _check_method(
-    owner: str | list[Any] | dict[Any, Any],
-    name: str,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-) -> None:
-    if not isinstance(owner, str):
-        return
-    if name in _HARMFUL_METHODS:
-        raise LimitError(f"it calls {name} of a text")
-    if name in ("ljust", "rjust", "center", "zfill"):
-        _check_numbers([*args, *kwargs.values()])
-    elif name in ("format", "format_map"):
-        _check_format(owner)
-    elif name == "replace":
-        _check_replace(owner, [a for a in args if isinstance(a, str)])
-    elif name == "join":
-        _check_join(args[0] if args else [], [owner])

@@ -12,13 +12,15 @@ import datetime
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jinja2
 from jinja2 import meta
 
+from llamaherd.chat.limits import MAX_SOURCE_CHARS, LimitError
 from llamaherd.chat.messages import Message, checked
-from llamaherd.chat.sandbox import MAX_SOURCE_CHARS, BoundedEnvironment
+from llamaherd.chat.sandbox import BoundedEnvironment
 from llamaherd.errors import ChatTemplateError
 
 _PROBE = "qzparts"
@@ -47,6 +49,8 @@ class ChatTemplate:
         if not isinstance(source, str) or len(source) > MAX_SOURCE_CHARS:
             raise ChatTemplateError(f"chat_template is {source!r:.200}: expected Jinja source")
         self._environment = self._new_environment()
+        self._reserved = {"messages", "tools", "add_generation_prompt", "self", *self._tokens}
+        self._reserved.update(self._environment.globals)
         try:
             with self._environment.bounded():
                 self._template = self._environment.from_string(source)
@@ -89,6 +93,8 @@ class ChatTemplate:
         try:
             return self.render_raw(messages, tools, add_generation_prompt, variables)
         except ChatTemplateError as error:
+            if was_limited(error):
+                raise
             raise self._refusal(messages, tools, variables, error) from error
 
     def render_raw(
@@ -103,12 +109,15 @@ class ChatTemplate:
         Raises:
             ChatTemplateError: the template refused them; the message is its own.
         """
-        names = {"messages", "tools", "add_generation_prompt", *self._tokens, "self"}
-        if reserved := names & set(variables):
+        if reserved := self._reserved & set(variables):
             raise ChatTemplateError(f"a template variable may not be called {min(reserved)!r}")
         if self._wants_parts:
             messages = [_in_parts(message) for message in messages]
         return self._rendered(messages, tools, add_generation_prompt, variables)
+
+    def bounded(self) -> AbstractContextManager[None]:
+        """Whatever is rendered inside shares the time and steps of one rendering."""
+        return self._environment.bounded()
 
     @functools.cached_property
     def _wants_parts(self) -> bool:
@@ -117,8 +126,9 @@ class ChatTemplate:
         try:
             if _PROBE in self._rendered([message], None, True, {}):
                 return False
-        except ChatTemplateError:
-            pass
+        except ChatTemplateError as error:
+            if was_limited(error):
+                raise
         try:
             return _PROBE in self._rendered([_in_parts(message)], None, True, {})
         except ChatTemplateError:
@@ -132,15 +142,18 @@ class ChatTemplate:
         variables: Mapping[str, Any],
     ) -> str:
         try:
-            with self._environment.bounded():
-                return self._template.render(
-                    messages=_copy(list(messages)),  # templates may change their lists
-                    tools=None if tools is None else _copy(list(tools)),
-                    add_generation_prompt=add_generation_prompt,
-                    **self._tokens,
-                    **self._old_names(tools),
-                    **variables,
-                )
+            names = {
+                "messages": _copy(list(messages)),  # templates may change their lists
+                "tools": None if tools is None else _copy(list(tools)),
+                "add_generation_prompt": add_generation_prompt,
+                **self._tokens,
+                **self._old_names(tools),
+                **variables,
+            }
+            with self._environment.bounded(names):
+                return self._template.render(names)
+        except LimitError as error:
+            raise ChatTemplateError(f"the model's chat template was stopped: {error}") from error
         except Exception as error:  # whatever a stranger's template does
             raise ChatTemplateError(_reason(error)) from error
 
@@ -189,6 +202,11 @@ class ChatTemplate:
         return datetime.datetime.fromtimestamp(self._now()).strftime(pattern[:1000])
 
 
+def was_limited(error: ChatTemplateError) -> bool:
+    """Whether the template did too much, and would do so again."""
+    return isinstance(error.__cause__, LimitError)
+
+
 def _copy(value: Any) -> Any:
     """A copy of something like JSON; what is none of it is shared."""
     if isinstance(value, dict):
@@ -220,9 +238,17 @@ def _tojson(
     value: Any,
     ensure_ascii: bool = False,
     indent: int | None = None,
-    separators: tuple[str, str] | None = None,
+    separators: Sequence[str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    pair = None if separators is None else tuple(separators)
+    return _encoder(ensure_ascii, indent, pair, sort_keys).encode(value)
+
+
+@functools.lru_cache(maxsize=32, typed=True)
+def _encoder(
+    ensure_ascii: bool, indent: int | None, separators: tuple[str, str] | None, sort_keys: bool
+) -> json.JSONEncoder:
+    return json.JSONEncoder(
+        ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
     )
