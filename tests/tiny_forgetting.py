@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from tiny_gguf import F32, Tensor, bpe_vocabulary, write
 
 WIDTH, HEADS, HIDDEN, LAYERS, CONTEXT = 64, 4, 128, 2, 2048
@@ -10,7 +13,7 @@ HEAD = WIDTH // HEADS
 WINDOW_TOKENS = 32
 
 
-class _Weights:
+class Weights:
     """Random float32 tensors, the same every time."""
 
     def __init__(self) -> None:
@@ -18,8 +21,14 @@ class _Weights:
         self.tensors: list[Tensor] = []
 
     def add(self, name: str, *shape: int, ones: bool = False) -> None:
-        values = np.ones(shape) if ones else self._random.normal(0, 0.2, shape)
-        self.tensors.append(Tensor(name, shape, F32, values.astype("<f4").tobytes()))
+        values = np.ones(shape[::-1]) if ones else self._random.normal(0, 0.2, shape[::-1])
+        self.put(name, values)
+
+    def put(self, name: str, values: npt.NDArray[np.floating[Any]]) -> None:
+        """These numbers, of a matrix a row for each output; who comes first counts."""
+        if all(tensor.name != name for tensor in self.tensors):
+            data = values.astype("<f4").tobytes()
+            self.tensors.append(Tensor(name, values.shape[::-1], F32, data))
 
     def feed_forward(self, blk: str) -> None:
         self.add(f"{blk}ffn_norm.weight", WIDTH, ones=True)
@@ -35,7 +44,7 @@ class _Weights:
             self.add(f"{blk}attn_{part}_norm.weight", HEAD, ones=True)
 
 
-def _file(architecture: str, weights: _Weights, **keys: object) -> bytes:
+def model_bytes(architecture: str, weights: Weights, **keys: object) -> bytes:
     vocabulary = bpe_vocabulary()
     n_vocab = len(vocabulary["tokenizer.ggml.tokens"])  # type: ignore[arg-type]
     weights.add("token_embd.weight", WIDTH, n_vocab)
@@ -54,7 +63,7 @@ def _file(architecture: str, weights: _Weights, **keys: object) -> bytes:
 def recurrent() -> bytes:
     """A Mamba model."""
     inner, state, rank = 2 * WIDTH, 16, 8
-    weights = _Weights()
+    weights = Weights()
     for at in range(LAYERS):
         blk = f"blk.{at}."
         weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
@@ -69,7 +78,7 @@ def recurrent() -> bytes:
         weights.add(f"{blk}ssm_out.weight", inner, WIDTH)
     weights.tensors = [_negative(t) if t.name.endswith("ssm_a") else t for t in weights.tensors]
     weights.add("output_norm.weight", WIDTH, ones=True)
-    return _file(
+    return model_bytes(
         "mamba", weights, feed_forward_length=0, attention__head_count=0, ssm__conv_kernel=4,
         ssm__inner_size=inner, ssm__state_size=state, ssm__time_step_rank=rank,
     )  # fmt: skip
@@ -83,7 +92,7 @@ def _negative(tensor: Tensor) -> Tensor:
 
 def hybrid() -> bytes:
     """An LFM2 model: a layer of short convolutions, then one of attention."""
-    weights = _Weights()
+    weights = Weights()
     for at in range(LAYERS):
         blk = f"blk.{at}."
         weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
@@ -95,7 +104,7 @@ def hybrid() -> bytes:
             weights.add(f"{blk}shortconv.in_proj.weight", WIDTH, 3 * WIDTH)
             weights.add(f"{blk}shortconv.out_proj.weight", WIDTH, WIDTH)
     weights.add("token_embd_norm.weight", WIDTH, ones=True)
-    return _file(
+    return model_bytes(
         "lfm2", weights, feed_forward_length=HIDDEN, attention__head_count=HEADS,
         attention__head_count_kv=[0, HEADS], shortconv__l_cache=3, rope__freq_base=10000.0,
     )  # fmt: skip
@@ -103,7 +112,7 @@ def hybrid() -> bytes:
 
 def sliding() -> bytes:
     """A Gemma 3 model whose layers see the last 32 tokens."""
-    weights = _Weights()
+    weights = Weights()
     for at in range(LAYERS):
         blk = f"blk.{at}."
         weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
@@ -112,7 +121,7 @@ def sliding() -> bytes:
         weights.feed_forward(blk)
         weights.add(f"{blk}post_ffw_norm.weight", WIDTH, ones=True)
     weights.add("output_norm.weight", WIDTH, ones=True)
-    return _file(
+    return model_bytes(
         "gemma3", weights, feed_forward_length=HIDDEN, attention__head_count=HEADS,
         attention__head_count_kv=HEADS, attention__key_length=HEAD, attention__value_length=HEAD,
         attention__sliding_window=WINDOW_TOKENS,

@@ -23,6 +23,7 @@ from llamaherd.completion import (
 from llamaherd.declared import split_options
 from llamaherd.embed import Embeddings
 from llamaherd.engine import (
+    MTP,
     Ask,
     Engine,
     Request,
@@ -122,6 +123,8 @@ class Llama(VectorCalls, ModelFacts):
             options, ModelParams, ContextParams, SamplingParams, MediaParams, also=_OWN_OPTIONS
         )
         model_params = ModelParams(**chosen[0])
+        if draft_model == MTP:
+            model_params = replace(model_params, load_mtp=True)
         context_params = ContextParams(**chosen[1])
         SamplingParams(**chosen[2])  # a bad default is an error before the weights are read
         media_params = MediaParams(**chosen[3])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from llamaherd.engine.pace import StepCosts
 from llamaherd.engine.plan import Change, Cut, Plan, Slice
 from llamaherd.engine.prefix_cache import common_prefix
 from llamaherd.engine.request import Request
 from llamaherd.engine.runner import Runner
-from llamaherd.engine.speculative import PromptLookup, Proposer
+from llamaherd.engine.speculative import MOST_PROPOSED, up_to_end
 from llamaherd.errors import DecodeError, UnsupportedError
 from llamaherd.model import Model
 from llamaherd.params import ContextParams
@@ -42,6 +41,8 @@ class DraftModel:
     """
 
     likely = 0.8
+    most = MOST_PROPOSED
+    follower = None
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class DraftModel:
                     self._costs.observe(1, self._clock() - begin)
         except DecodeError:
             self._start_over()
-        return [self._up_to_end(guesses[request]) for request, _ in asked]
+        return [up_to_end(self._model.vocab, guesses[request]) for request, _ in asked]
 
     def forget(self, request: Request) -> None:
         """The request has ended."""
@@ -99,11 +100,6 @@ class DraftModel:
             slices = self._read_some(slices)
         ends = self._run(slices)
         return [int(self._runner.logits(row).argmax()) for row in ends]
-
-    def _up_to_end(self, guessed: list[int]) -> list[int]:
-        """Nothing follows the end of an answer."""
-        ends = (at for at, token in enumerate(guessed, 1) if self._model.vocab.is_end(token))
-        return guessed[: next(ends, None)]
 
     def _slice(self, request: Request, guessed: list[int]) -> Slice:
         """What the small model has not read of this request."""
@@ -160,30 +156,3 @@ def _check_vocabulary(draft: Model, target: Model) -> None:
         raise UnsupportedError(
             f"{draft.path.name} cannot draft for {target.path.name}: their vocabularies differ"
         )
-
-
-def proposer_for(
-    draft_model: str | os.PathLike[str] | None, target: Model, params: ContextParams
-) -> Proposer | None:
-    """What guesses for a model: ``"prompt_lookup"``, or a path to a small model.
-
-    Raises:
-        UnsupportedError: the model's memory cannot be cut back when guesses fail, or the small
-            one has another vocabulary.
-    """
-    if draft_model is None:
-        return None
-    if target.forgets(params):
-        raise UnsupportedError(
-            f"{target.path.name} cannot be used with a draft_model: its memory cannot be cut back "
-            "when guesses fail"
-        )
-    if draft_model == "prompt_lookup":
-        return PromptLookup()
-    draft = Model(draft_model)
-    try:
-        own = replace(params, n_ctx=target.n_ctx_for(params), control_vectors={})
-        return DraftModel(draft, target, own)
-    except BaseException:
-        draft.close()
-        raise

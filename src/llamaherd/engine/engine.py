@@ -275,7 +275,7 @@ def _emit_indexed(emit: Callable[[Indexed], None], index: int, event: Event) -> 
 
 def _runner(model: Model, params: ContextParams, proposer: Proposer | None) -> Runner:
     try:
-        return Runner(model, params)
+        return Runner(model, params, follower=proposer.follower if proposer else None)
     except BaseException:
         if proposer is not None:
             proposer.close()

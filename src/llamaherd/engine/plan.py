@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from llamaherd.engine.request import AdapterKey, Request, Span
 from llamaherd.engine.snapshots import Snapshot
@@ -98,3 +102,27 @@ class Plan(NamedTuple):
     def n_tokens(self) -> int:
         """Tokens to decode."""
         return sum([len(piece.tokens) for piece in self.slices])
+
+
+HiddenStates = Callable[[int, int], npt.NDArray[np.float32]]
+"""Given a row of the last batch and a number: the model's last hidden states of so many tokens from
+there on, float32 of shape (number, width); a copy."""
+
+
+class Follower(Protocol):
+    """Reads what the model has read, into a memory of its own with the same sequences."""
+
+    most_guessed: int
+    """How far it looks ahead of a sequence; memory that must be told goes back so far."""
+
+    def begin(self, n_seq: int, n_cells: int) -> None:
+        """The model has a memory of so many sequences and cells."""
+
+    def share(self, change: Share) -> None:
+        """The model's memory has changed so."""
+
+    def cut(self, seq_id: int, n_kept: int) -> None:
+        """The model's memory holds no more of a sequence than ``n_kept`` positions."""
+
+    def read(self, slices: Sequence[Slice], ends: Sequence[int], hidden: HiddenStates) -> None:
+        """The model has read these slices, which end at these rows of its batch."""

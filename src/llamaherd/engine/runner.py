@@ -12,14 +12,14 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from llamaherd.engine.plan import Change, Cut, Plan, Restore, Share, Slice
+from llamaherd.engine.plan import Change, Cut, Follower, Plan, Restore, Share, Slice
 from llamaherd.engine.request import AdapterKey, Span
 from llamaherd.engine.scheduler import OUTPUT_ROWS
-from llamaherd.errors import ContextCreateError, DecodeError, OptionError
+from llamaherd.errors import ContextCreateError, DecodeError, OptionError, UnsupportedError
 from llamaherd.model import Model
 from llamaherd.model.control_vector import combined
 from llamaherd.native import bindings as c
-from llamaherd.native import logs
+from llamaherd.native import logs, nextn
 from llamaherd.native.callbacks import AbortFlag
 from llamaherd.native.handles import AdapterHandle, Batch, EmbeddingBatch
 from llamaherd.native.library import keeping_the_lock
@@ -44,11 +44,20 @@ MEMORY_BROKEN = -1000
 """A change of memory failed: nothing is known of what it holds (not a code of llama.cpp)."""
 
 
+def meaning(code: int) -> str:
+    """What a return code of ``llama_decode`` says."""
+    return _MEANINGS.get(code, logs.recent_complaints() or "unknown")
+
+
 class Runner:
     """A context with its batch, memory and logits.
 
+    Args:
+        follower: reads along.
+
     Attributes:
         can_cut: whether memory can be cut back to any position and shared.
+        n_rollback: otherwise, by how many tokens of its last step a sequence can go back.
         n_seq: sequences.
         n_cells: tokens that all sequences together can hold.
         n_ctx: tokens that one sequence can hold.
@@ -57,13 +66,20 @@ class Runner:
 
     Raises:
         ContextCreateError: llama.cpp cannot make the context.
+        UnsupportedError: memory cannot go back as far as the follower guesses.
     """
 
-    def __init__(self, model: Model, params: ContextParams) -> None:
+    def __init__(
+        self, model: Model, params: ContextParams, follower: Follower | None = None
+    ) -> None:
         self.can_cut = not model.forgets(params)
         self.n_seq = params.n_parallel + (KEPT_SEQUENCES if self.can_cut else 0)
+        self.n_rollback = 0 if self.can_cut or follower is None else follower.most_guessed
         self._context = model.new_context(
-            params, n_seq=self.n_seq, n_outputs_max=OUTPUT_ROWS + params.n_parallel
+            params,
+            n_seq=self.n_seq,
+            n_outputs_max=OUTPUT_ROWS + params.n_parallel,
+            n_rollback=self.n_rollback,
         )
         pointer = self._context.pointer
         # A recurrent state has the same size however many tokens it has seen.
@@ -87,6 +103,19 @@ class Runner:
         # Called once a drawn token: takes no time, so Python's lock is kept.
         self._row_address = keeping_the_lock("llama_get_logits_ith", c_void_p, c_void_p, c_int32)
         self._rows: dict[int, npt.NDArray[np.float32]] = {}
+        self._follower, self._n_hidden = follower, model.n_embd_out
+        if follower is not None:
+            self._begin_to_follow(follower, model)
+
+    def _begin_to_follow(self, follower: Follower, model: Model) -> None:
+        if c.llama_n_rs_seq(self._context.pointer) < self.n_rollback:
+            self.close()
+            raise UnsupportedError(
+                f"{model.path.name} cannot be used with a draft_model: llama.cpp cannot cut its "
+                "memory back when guesses fail"
+            )
+        nextn.give_hidden_states(self._context.pointer, outputs_only=False)
+        follower.begin(self.n_seq, self.n_cells)
 
     @property
     def generates(self) -> bool:
@@ -147,7 +176,12 @@ class Runner:
             ends.append(batch.n_tokens - 1)
         if batch.n_tokens:  # last, since each call replaces the logits of the one before
             self._run_batch(batch.native)
+        if self._follower is not None:
+            self._follower.read(plan.slices, ends, self._hidden_states)
         return ends
+
+    def _hidden_states(self, row: int, n: int) -> npt.NDArray[np.float32]:
+        return nextn.hidden_states(self._context.pointer, row, n, self._n_hidden)
 
     def _run_span(self, span: Span, piece: Slice) -> None:
         at, upto = piece.start - span.start, piece.stop - span.start
@@ -176,7 +210,7 @@ class Runner:
         code = self._decode(pointer, native)
         c.llama_synchronize(pointer)
         if code:
-            raise DecodeError(code, _MEANINGS.get(code, logs.recent_complaints() or "unknown"))
+            raise DecodeError(code, meaning(code))
 
     # -- memory -------------------------------------------------------------------------------
 
@@ -184,6 +218,8 @@ class Runner:
         if isinstance(change, Share):  # cells are marked for a second sequence; nothing is copied
             n = change.n_kept
             c.llama_memory_seq_cp(self._memory, change.source, change.target, 0, n)
+            if self._follower is not None:
+                self._follower.share(change)
             return
         if isinstance(change, Cut):
             n_kept, n_wanted = self.cut(change.seq_id, change.n_kept), change.n_kept
@@ -198,10 +234,12 @@ class Runner:
         Returns:
             How many are left: 0 where the memory can only be dropped whole.
         """
-        if c.llama_memory_seq_rm(self._memory, seq_id, n_kept, -1):
-            return n_kept
-        c.llama_memory_seq_rm(self._memory, seq_id, -1, -1)  # a whole sequence always goes
-        return 0
+        if not c.llama_memory_seq_rm(self._memory, seq_id, n_kept, -1):
+            c.llama_memory_seq_rm(self._memory, seq_id, -1, -1)  # a whole sequence always goes
+            n_kept = 0
+        if self._follower is not None:
+            self._follower.cut(seq_id, n_kept)
+        return n_kept
 
     def n_resident(self, seq_id: int) -> int:
         """The position behind a sequence's last one in memory."""

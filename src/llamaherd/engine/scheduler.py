@@ -93,6 +93,8 @@ class Scheduler:
         while (n_lacking := plan.n_tokens - self.sequences.n_free) > 0:
             memory += self._make_room(n_lacking)
             plan = self._plan(memory, prefill_limit)
+        if not self.sequences.can_cut and _differ_in_guesses(plan):
+            plan = self._without_guesses(plan, memory, prefill_limit)
         return plan
 
     def decoded(self, plan: Plan) -> None:
@@ -237,6 +239,18 @@ class Scheduler:
                 rows -= n if wants_all else 0
         return slices
 
+    def _without_guesses(
+        self, plan: Plan, memory: list[Change], prefill_limit: Callable[[int], int] | None
+    ) -> Plan:
+        """A state can go back by what is kept of its last tokens, but not everywhere.
+
+        llama.cpp computes slices of other lengths after each other, and what comes later may move
+        the states of what came before, without those kept (llama_memory_recurrent::find_slot).
+        """
+        for piece in plan.slices:
+            piece.request.proposal = []
+        return self._plan(memory, prefill_limit)
+
     def _next_adapters(self) -> AdapterKey:
         """Requests with the same adapters go together; each such group has its turn."""
         groups = list(dict.fromkeys([r.adapters for r in self._seq_ids]))
@@ -301,3 +315,8 @@ def _n_at_once(request: Request, n: int) -> int:
     """Up to ``n`` places: all tokens, or all of one span, and of a whole span every one left."""
     n_alike, span = request.n_alike(request.n_cached), request.span_at(request.n_cached)
     return n_alike if span is not None and span.at_once else min(n, n_alike)
+
+
+def _differ_in_guesses(plan: Plan) -> bool:
+    lengths = {len(piece.tokens) for piece in plan.slices}
+    return len(lengths) > 1 and any(piece.n_guessed for piece in plan.slices)

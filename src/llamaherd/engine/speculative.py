@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from llamaherd.engine.pace import StepCosts
+from llamaherd.engine.plan import Follower
 from llamaherd.engine.request import Request
 
 MOST_PROPOSED = 16
@@ -28,6 +29,13 @@ class Proposer(Protocol):
 
     likely: float
     """Share of its guesses expected to come true before anything is known."""
+
+    most: int
+    """Most guesses a step that are worth asking for."""
+
+    @property
+    def follower(self) -> Follower | None:
+        """What must read along with the model; None: tokens are enough."""
 
     def seconds(self, n_guesses: int) -> float:
         """What so many guesses take, for all requests together."""
@@ -59,10 +67,15 @@ class _Record:
 
 @dataclass
 class Speculation:
-    """Decides how much to guess, asks the proposer, and learns from what came true."""
+    """Decides how much to guess, asks the proposer, and learns from what came true.
+
+    Attributes:
+        alike: everybody guesses equally many tokens or nobody any (``Scheduler.plan`` tells why).
+    """
 
     proposer: Proposer
     costs: StepCosts
+    alike: bool = False
     n_proposed: int = 0
     n_accepted: int = 0
     _records: dict[Request, _Record] = field(default_factory=dict)
@@ -70,11 +83,16 @@ class Speculation:
     def propose(self, drawing: Sequence[Request], n_ctx: int) -> None:
         """Set the ``proposal`` of requests that are worth it."""
         asked = [(r, self._most(r, len(drawing), n_ctx)) for r in drawing]
+        if self.alike:
+            fewest = min((most for _, most in asked), default=0)
+            asked = [(request, fewest) for request, _ in asked]
         asked = [(request, most) for request, most in asked if most > 0]
         if not asked:
             return
-        for (request, _), found in zip(asked, self.proposer.propose(asked), strict=True):
-            request.proposal = found
+        proposed = self.proposer.propose(asked)
+        upto = min(map(len, proposed)) if self.alike else None
+        for (request, _), found in zip(asked, proposed, strict=True):
+            request.proposal = found[:upto]
 
     def observe(self, request: Request, n_checked: int, n_accepted: int) -> None:
         """So many guesses were checked, and so many came true before one did not."""
@@ -112,7 +130,7 @@ class Speculation:
             left = min(left, request.n_left - 1)
         if request.prompt_logprobs or request.spans or left <= 0:  # who guesses reads tokens only
             return 0
-        most = min(left, MOST_PROPOSED, self.costs.most_to_try // n_drawing - 1)
+        most = min(left, self.proposer.most, self.costs.most_to_try // n_drawing - 1)
         best = max(range(max(0, most) + 1), key=lambda n: self._rate(record, n, n_drawing))
         if best == 0:
             _take_rest(record)
@@ -132,6 +150,19 @@ def _take_rest(record: _Record) -> None:
     record.next_rest = min(2 * record.next_rest, LONGEST_REST_TOKENS)
 
 
+class Ends(Protocol):
+    """Knows tokens that end an answer: a vocabulary."""
+
+    def is_end(self, token: int) -> bool:
+        """Whether the model ends its answer with it."""
+
+
+def up_to_end(vocab: Ends, guessed: list[int]) -> list[int]:
+    """Nothing follows the end of an answer."""
+    ends = (at for at, token in enumerate(guessed, 1) if vocab.is_end(token))
+    return guessed[: next(ends, None)]
+
+
 class PromptLookup:
     """Guesses that a passage repeats: finds the last few tokens earlier in the text.
 
@@ -140,6 +171,8 @@ class PromptLookup:
     """
 
     likely = 0.6
+    most = MOST_PROPOSED
+    follower = None
 
     def __init__(self, n_gram: int = 3) -> None:
         self._n_gram = n_gram

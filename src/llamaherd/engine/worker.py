@@ -81,7 +81,8 @@ class Worker:
         self._scheduler = Scheduler(params.n_parallel, runner.n_batch, self._sequences)
         self._pace = PrefillPace(runner.n_batch, params.prefill_limit)
         self._costs = StepCosts()
-        self._speculation = Speculation(proposer, self._costs) if proposer else None
+        alike = runner.n_rollback > 0
+        self._speculation = Speculation(proposer, self._costs, alike) if proposer else None
         self._answers: dict[Request, Answer] = {}
         self._events: list[tuple[Request, Event]] = []
         self._concerned: list[Request] = []  # by the native calls of this step
@@ -412,6 +413,10 @@ class Worker:
             return
         for request in self._scheduler.running:
             seq_id = self._scheduler.seq_id(request)
+            if self._runner.n_rollback and request in self._concerned:
+                # llama.cpp rolls a failed batch back by states that it may not have written.
+                self._drop_memory(seq_id)
+                continue
             held = request.tokens[: request.n_cached]
             kept = n_in_memory(held, self._runner.n_resident(seq_id))
             end = request.position(kept)

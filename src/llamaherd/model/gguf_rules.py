@@ -162,6 +162,14 @@ def extra_layers_are_part_of_all_layers(facts: Facts) -> str | None:
     return None
 
 
+def the_model_itself_is_there(facts: Facts) -> str | None:
+    """load_arch_tensors: without blk.0 the layers before the extra ones are null pointers"""
+    names = (tensor.name for _, tensor in facts.tensors())
+    if not facts.integer("nextn_predict_layers") or any(n.startswith("blk.0.") for n in names):
+        return None
+    return "holds only multi-token-prediction layers, and not the model that they belong to"
+
+
 def pooling_is_known(facts: Facts) -> str | None:
     """build_pooling: GGML_ABORT("unknown pooling type")"""
     pooling = facts.integer("pooling_type")
@@ -415,6 +423,7 @@ def tensor_types_can_be_computed(facts: Facts) -> str | None:
 MODEL_RULES = (
     Rule(numbers_are_in_range),
     Rule(extra_layers_are_part_of_all_layers),
+    Rule(the_model_itself_is_there, "Use the file of the whole model."),
     Rule(pooling_is_known),
     Rule(rope_scaling_is_known),
     Rule(epsilons_are_not_negative),

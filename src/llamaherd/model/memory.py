@@ -37,11 +37,13 @@ def default_threads(weights_bytes: int) -> int:
 def cache_bytes_per_token(model: ModelHandle, params: ContextParams) -> int:
     """Upper bound of what one token takes in the key-value cache, all layers together.
 
-    Sliding-window and recurrent layers need less; heads are counted as in the first layer.
+    Multi-token-prediction layers are counted, too. Sliding-window and recurrent layers need less;
+    heads are counted as in the first layer.
     """
     pointer = model.pointer
     width = c.llama_model_n_embd(pointer) // max(1, c.llama_model_n_head(pointer))
-    values = c.llama_model_n_layer(pointer) * c.llama_model_n_head_kv(pointer) * width
+    layers = c.llama_model_n_layer(pointer) + c.llama_model_n_layer_nextn(pointer)
+    values = layers * c.llama_model_n_head_kv(pointer) * width
     return values * _bits(params.type_k) // 8 + values * _bits(params.type_v) // 8
 
 

@@ -12,13 +12,14 @@ from typing import Any
 from llamaherd.errors import ContextCreateError, ModelLoadError, OptionError, UnsupportedError
 from llamaherd.model.fingerprint import fingerprint
 from llamaherd.model.gguf import GGUFFile, check_adapter, check_model
+from llamaherd.model.gguf_mtp import mtp_obstacle
 from llamaherd.model.memory import cache_bytes_per_token, default_n_ctx, default_threads
 from llamaherd.model.native_params import NativeModelParams, native_context_params
 from llamaherd.model.progress import progress_bar
 from llamaherd.model.source import model_file
 from llamaherd.model.vocab import Vocab
 from llamaherd.native import bindings as c
-from llamaherd.native import kernels, logs
+from llamaherd.native import kernels, logs, nextn
 from llamaherd.native.callbacks import Callback
 from llamaherd.native.handles import AdapterHandle, ContextHandle, ModelHandle, text_buffer
 from llamaherd.native.library import library
@@ -72,6 +73,7 @@ class Model:
         self.path: Path = model_file(model)
         self.params = params or ModelParams()
         parts = _check_files(self.path, self.params)
+        self._mtp_obstacle = mtp_obstacle(parts, self.params.kv_overrides)
         self.has_classifier = any(t.name.startswith("cls.") for p in parts for t in p.tensors)
         if progress is not None:
             self.handle = _load(self.path, self.params, progress)
@@ -172,6 +174,11 @@ class Model:
         return bool(c.llama_model_is_recurrent(self.handle.pointer))
 
     @property
+    def is_hybrid(self) -> bool:
+        """Whether some layers have a state of fixed size and others a memory of every token."""
+        return bool(c.llama_model_is_hybrid(self.handle.pointer))
+
+    @property
     def has_two_dimensions(self) -> bool:
         """Whether a position has several numbers, so that pictures have a width (M-RoPE)."""
         kind = c.llama_model_rope_type(self.handle.pointer)
@@ -179,9 +186,8 @@ class Model:
 
     def forgets(self, params: ContextParams) -> bool:
         """Whether memory cannot be cut back to any position (recurrent, hybrid, sliding window)."""
-        pointer = self.handle.pointer
-        slides = c.llama_model_n_swa(pointer) > 0 and not params.swa_full
-        return bool(self.is_recurrent or c.llama_model_is_hybrid(pointer) or slides)
+        slides = c.llama_model_n_swa(self.handle.pointer) > 0 and not params.swa_full
+        return self.is_recurrent or self.is_hybrid or slides
 
     @property
     def chat_templates(self) -> dict[str, str]:
@@ -235,7 +241,12 @@ class Model:
         return self.n_ctx_for(params) * cache_bytes_per_token(self.handle, params)
 
     def new_context(
-        self, params: ContextParams, *, n_seq: int | None = None, n_outputs_max: int = 0
+        self,
+        params: ContextParams,
+        *,
+        n_seq: int | None = None,
+        n_outputs_max: int = 0,
+        n_rollback: int = 0,
     ) -> ContextHandle:
         """A context for this model, owned by the caller and closed with the model.
 
@@ -243,6 +254,8 @@ class Model:
             n_seq: sequences; None: one for each request that runs at a time.
             n_outputs_max: most tokens a step whose logits are wanted, which bounds a buffer of as
                 many rows; 0: as many as a batch holds.
+            n_rollback: last tokens of each sequence by which a recurrent state can go back, where
+                the architecture can: so many more copies of the state.
 
         Raises:
             ContextCreateError: too little memory or options that do not go together.
@@ -253,7 +266,52 @@ class Model:
         native = native_context_params(params, n_ctx, self.n_threads_for(params))
         native.n_seq_max = n_seq or params.n_parallel
         native.n_outputs_max = n_outputs_max
+        if n_rollback:
+            native.n_rs_seq = n_rollback
+            # Those tokens of all sequences are computed at once. For a single one, too, one more:
+            # llama_batch_allocr::split_equal has GGML_ASSERT(n_ubatch > n_rs_seq + 1).
+            together = max(native.n_seq_max * (n_rollback + 1), n_rollback + 2)
+            native.n_ubatch = max(native.n_ubatch, together)
+            native.n_batch = max(native.n_batch, native.n_ubatch)
         return self._context(native)
+
+    def new_mtp_context(self, params: ContextParams, *, n_ctx: int, n_seq: int) -> ContextHandle:
+        """A context in which the multi-token-prediction layers run, owned by the caller.
+
+        Args:
+            n_ctx: tokens that its memory holds.
+            n_seq: sequences; so many tokens a step may ask for logits.
+
+        Raises:
+            ContextCreateError: as :meth:`new_context`.
+            UnsupportedError: there are no such layers, or llama.cpp cannot run them.
+        """
+        self._check_has_weights()
+        self.check_has_mtp()  # llama.cpp would abort the process
+        native = native_context_params(params, n_ctx, self.n_threads_for(params))
+        native.ctx_type = c.LLAMA_CONTEXT_TYPE_MTP
+        # Buffers of hidden states are as large; a step guesses for each request at least.
+        native.n_batch = max(native.n_ubatch, params.n_parallel)
+        native.n_seq_max = native.n_outputs_max = n_seq
+        return self._context(native)
+
+    def check_has_mtp(self) -> None:
+        """Whether multi-token-prediction layers are there and loaded.
+
+        Raises:
+            UnsupportedError: why they cannot be used.
+        """
+        if not nextn.available():
+            obstacle = f"{self.runtime} as built here does not hand their input over"
+        elif not self.params.load_mtp:
+            obstacle = "they were not loaded: set load_mtp=True"
+        elif self._mtp_obstacle is None:
+            return
+        else:
+            obstacle = self._mtp_obstacle
+        raise UnsupportedError(
+            f"{self.path.name} cannot guess by multi-token-prediction layers: {obstacle}"
+        )
 
     def new_embedding_context(
         self,

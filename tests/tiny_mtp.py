@@ -1,0 +1,105 @@
+"""Tiny models with a multi-token-prediction layer, of random weights or of weights that foresee."""
+
+from __future__ import annotations
+
+import numpy as np
+from tiny_forgetting import HEAD, HEADS, HIDDEN, LAYERS, WIDTH, Weights, model_bytes
+from tiny_gguf import bpe_vocabulary
+
+FIRST, LAST = 10, 10 + WIDTH - 1
+"""The tokens that :func:`foreseeing` says, one after the other and round again."""
+
+
+def plain(weights: Weights | None = None, n_layers: int = 1) -> bytes:
+    """A Hunyuan V3 model: dense layers, memory that can be cut back."""
+    weights = weights or Weights()
+    for at in range(LAYERS + n_layers):
+        blk = f"blk.{at}."
+        weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
+        weights.attention(blk)
+        weights.feed_forward(blk)
+        if at >= LAYERS:
+            _joint(weights, blk)
+    weights.add("output_norm.weight", WIDTH, ones=True)
+    return model_bytes(
+        "hy_v3", weights, block_count=LAYERS + n_layers, nextn_predict_layers=n_layers,
+        feed_forward_length=HIDDEN, expert_feed_forward_length=HIDDEN,
+        attention__head_count=HEADS, attention__head_count_kv=HEADS, rope__freq_base=10000.0,
+    )  # fmt: skip
+
+
+def hybrid() -> bytes:
+    """A Qwen 3.5 model: a layer of linear attention, whose state can be rolled back, and one of
+    attention."""
+    weights, groups, state, conv = Weights(), 2, 16, 4
+    inner = HEADS * state
+    for at in range(LAYERS + 1):
+        blk = f"blk.{at}."
+        weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
+        weights.add(f"{blk}post_attention_norm.weight", WIDTH, ones=True)
+        for name, *shape in (
+            ("gate", WIDTH, HIDDEN), ("up", WIDTH, HIDDEN), ("down", HIDDEN, WIDTH),
+        ):  # fmt: skip
+            weights.add(f"{blk}ffn_{name}.weight", *shape)
+        if at == 0:
+            channels = 2 * groups * state + inner
+            weights.add(f"{blk}attn_qkv.weight", WIDTH, channels)
+            weights.add(f"{blk}attn_gate.weight", WIDTH, inner)
+            weights.add(f"{blk}ssm_conv1d.weight", conv, channels)
+            weights.add(f"{blk}ssm_dt.bias", HEADS)
+            weights.put(f"{blk}ssm_a", -np.linspace(0.1, 0.5, HEADS))
+            weights.add(f"{blk}ssm_beta.weight", WIDTH, HEADS)
+            weights.add(f"{blk}ssm_alpha.weight", WIDTH, HEADS)
+            weights.add(f"{blk}ssm_norm.weight", state, ones=True)
+            weights.add(f"{blk}ssm_out.weight", inner, WIDTH)
+        else:
+            weights.add(f"{blk}attn_q.weight", WIDTH, 2 * WIDTH)  # with a gate
+            weights.add(f"{blk}attn_k.weight", WIDTH, WIDTH)
+            weights.add(f"{blk}attn_v.weight", WIDTH, WIDTH)
+            weights.add(f"{blk}attn_output.weight", WIDTH, WIDTH)
+            weights.add(f"{blk}attn_q_norm.weight", HEAD, ones=True)
+            weights.add(f"{blk}attn_k_norm.weight", HEAD, ones=True)
+        if at == LAYERS:
+            _joint(weights, blk)
+    weights.add("output_norm.weight", WIDTH, ones=True)
+    return model_bytes(
+        "qwen35", weights, block_count=LAYERS + 1, nextn_predict_layers=1,
+        full_attention_interval=2, feed_forward_length=HIDDEN, attention__head_count=HEADS,
+        attention__head_count_kv=HEADS, attention__key_length=HEAD, attention__value_length=HEAD,
+        rope__freq_base=10000.0, rope__dimension_count=HEAD, rope__dimension_sections=[3, 3, 2, 0],
+        ssm__conv_kernel=conv, ssm__inner_size=inner, ssm__state_size=state,
+        ssm__time_step_rank=HEADS, ssm__group_count=groups,
+    )  # fmt: skip
+
+
+def foreseeing() -> bytes:
+    """Says FIRST, FIRST + 1, ..., LAST, FIRST, ..., and its extra layer knows.
+
+    Layers add nothing, so a hidden state is its token's embedding, and the head answers it with
+    the next token. The extra layer adds the embedding of its token and the hidden state it is
+    given, and its own head answers the sums of neighbours: it is right only where the hidden state
+    is that of the token before.
+    """
+    weights = Weights()
+    vocabulary = bpe_vocabulary()
+    n_vocab = len(vocabulary["tokenizer.ggml.tokens"])  # type: ignore[arg-type]
+    embeddings, head, head_of_two = np.zeros((3, n_vocab, WIDTH))
+    said = np.arange(FIRST, LAST + 1)
+    embeddings[said] = np.eye(WIDTH)  # no two alike in the least
+    head[np.roll(said, -1)] = embeddings[said]
+    head_of_two[np.roll(said, -2)] = embeddings[said] + embeddings[np.roll(said, -1)]
+    weights.put("token_embd.weight", embeddings)
+    weights.put("output.weight", head)
+    weights.put(f"blk.{LAYERS}.nextn.shared_head_head.weight", head_of_two)
+    weights.put(f"blk.{LAYERS}.nextn.eh_proj.weight", np.hstack([np.eye(WIDTH)] * 2))
+    for at in range(LAYERS + 1):
+        weights.put(f"blk.{at}.attn_output.weight", np.zeros((WIDTH, WIDTH)))
+        weights.put(f"blk.{at}.ffn_down.weight", np.zeros((WIDTH, HIDDEN)))
+    return plain(weights)
+
+
+def _joint(weights: Weights, blk: str) -> None:
+    """Where the embedding of a token and a hidden state become one vector."""
+    weights.add(f"{blk}nextn.eh_proj.weight", 2 * WIDTH, WIDTH)
+    for name in ("enorm", "hnorm", "shared_head_norm"):
+        weights.add(f"{blk}nextn.{name}.weight", WIDTH, ones=True)
