@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from tiny_forgetting import HEAD, HEADS, HIDDEN, LAYERS, WIDTH, Weights, model_bytes
 from tiny_gguf import bpe_vocabulary
@@ -10,8 +12,18 @@ FIRST, LAST = 10, 10 + WIDTH - 1
 """The tokens that :func:`foreseeing` says, one after the other and round again."""
 
 
-def plain(weights: Weights | None = None, n_layers: int = 1) -> bytes:
-    """A Hunyuan V3 model: dense layers, memory that can be cut back."""
+def plain(
+    weights: Weights | None = None,
+    n_layers: int = 1,
+    holds: Callable[[str], bool] = lambda _name: True,
+) -> bytes:
+    """A Hunyuan V3 model: dense layers, memory that can be cut back.
+
+    Args:
+        weights: those that are not random.
+        n_layers: extra layers.
+        holds: which tensors the file has.
+    """
     weights = weights or Weights()
     for at in range(LAYERS + n_layers):
         blk = f"blk.{at}."
@@ -21,6 +33,7 @@ def plain(weights: Weights | None = None, n_layers: int = 1) -> bytes:
         if at >= LAYERS:
             _joint(weights, blk)
     weights.add("output_norm.weight", WIDTH, ones=True)
+    weights.tensors = [tensor for tensor in weights.tensors if holds(tensor.name)]
     return model_bytes(
         "hy_v3", weights, block_count=LAYERS + n_layers, nextn_predict_layers=n_layers,
         feed_forward_length=HIDDEN, expert_feed_forward_length=HIDDEN,

@@ -77,8 +77,9 @@ class Llama(VectorCalls, ModelFacts):
         lora_path: a LoRA adapter for every request.
         lora_scale: its strength.
         draft_model: guesses tokens ahead, which the model then checks several at a time; answers
-            stay what they are. A path to a small model of the same vocabulary, or
-            ``"prompt_lookup"``: passages of the text so far, for texts that repeat themselves.
+            stay what they are. A path to a small model of the same vocabulary,
+            ``"prompt_lookup"``: passages of the text so far, for texts that repeat themselves, or
+            ``"mtp"``: the model's own multi-token-prediction layers, if it has some.
         prompt_cache: a folder of saved prompts (:meth:`save_prompt`), restored now.
         chat_template: Jinja source that replaces the model's own, or the path of a file of it
             (a ``pathlib.Path``).
@@ -96,6 +97,7 @@ class Llama(VectorCalls, ModelFacts):
         UnknownOptionError: an option that does not exist; names the nearest.
         OptionError: a value out of range.
         ContextCreateError: too little memory for the context.
+        UnsupportedError: ``draft_model`` cannot guess for this model; tells why.
         NativeLibraryError: there is no usable llama.cpp.
     """
 

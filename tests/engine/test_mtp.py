@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from tiny_forgetting import FORGETTING
 from llamaherd import ContextParams, Llama, ModelParams, UnsupportedError
 from llamaherd.engine.mtp import MtpLayers
 from llamaherd.engine.pace import StepCosts
+from llamaherd.engine.plan import Plan
 from llamaherd.engine.request import Request
 from llamaherd.engine.runner import Runner
 from llamaherd.engine.speculative import Speculation
@@ -200,6 +202,32 @@ def test_answers_hold_when_others_are_cancelled(files: dict[str, Path], name: st
                 assert _answers(llm, prompts) == alone
                 for each in left:
                     each.result()
+        _check(llm)
+
+
+def test_answers_hold_when_others_leave_before_their_guesses_are_checked(
+    files: dict[str, Path],
+) -> None:
+    prompts = _prompts()
+    alone = _alone(files["hybrid"], prompts)
+    with _guessing(files["hybrid"]) as llm:
+        runner = llm._engine._runner
+        run, n_checked = runner.run, itertools.count(1)
+
+        def leaving(plan: Plan) -> list[int]:
+            ends = run(plan)
+            for piece in plan.slices:
+                if piece.n_guessed and not next(n_checked) % 5:
+                    piece.request.ending = "cancelled"
+            return ends
+
+        runner.run = leaving  # type: ignore[method-assign]
+        for _ in range(3):
+            for whole, cut_off in zip(alone, _answers(llm, prompts), strict=True):
+                assert cut_off == whole[: len(cut_off)]
+        runner.run = run  # type: ignore[method-assign]
+        assert llm.stats().finished["cancelled"] > 2
+        assert _answers(llm, prompts) == alone
         _check(llm)
 
 

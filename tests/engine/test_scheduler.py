@@ -383,10 +383,11 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     requests = Bundle("requests")
     n_parallel, n_seq, n_cells, n_batch = 3, 5, 30, 7
-    can_cut = True
+    can_cut, rolls_back = True, False
 
     def __init__(self) -> None:
         super().__init__()
+        self.guessed: dict[int, int] = {}  # by sequence, in its last step
         self.scheduler = _scheduler(
             self.n_parallel, self.n_batch, self.n_cells, n_seq=self.n_seq, can_cut=self.can_cut
         )
@@ -418,7 +419,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                 if change.source in holders and position < change.n_kept:
                     holders.add(change.target)
         else:
-            assert self.can_cut or change.n_kept == 0, "memory that can only be dropped whole"
+            n_dropped = _positions([*self.held(change.seq_id), 0])[-1] - change.n_kept
+            rolled_back = n_dropped <= self.guessed.get(change.seq_id, 0)
+            assert self.can_cut or change.n_kept == 0 or rolled_back, "memory goes only whole"
             self.cut(change.seq_id, change.n_kept)
 
     def cut(self, seq_id: int, n_kept: int) -> None:
@@ -467,8 +470,9 @@ class SchedulerMachine(RuleBasedStateMachine):
     def step(
         self, drawn: int, limit: int | None, guess: list[int], forced: Sequence[int] = ()
     ) -> None:
-        for request in self.scheduler.running if self.can_cut else ():
-            request.proposal = guess
+        for at, request in enumerate(self.scheduler.running):
+            if self.can_cut or self.rolls_back:
+                request.proposal = guess[: 3 - at % 2] if self.rolls_back else guess
         plan = self.scheduler.plan(None if limit is None else lambda n_drawing: limit)
         for change in plan.memory:
             self.change(change)
@@ -480,6 +484,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             if piece.span is not None and piece.span.at_once:
                 assert piece.stop == piece.span.stop, "a picture was cut"
         assert len({piece.seq_id for piece in plan.slices}) == len(plan.slices)
+        if not self.can_cut and any(piece.n_guessed for piece in plan.slices):
+            assert len({len(piece.tokens) for piece in plan.slices}) == 1
+        self.guessed.update({piece.seq_id: piece.n_guessed for piece in plan.slices})
         for piece in plan.slices:
             held = self.held(piece.seq_id)
             assert len(held) == piece.start
@@ -550,3 +557,12 @@ class IndivisibleMemoryMachine(SchedulerMachine):
 
 
 TestIndivisibleMemoryMachine = IndivisibleMemoryMachine.TestCase
+
+
+class RollbackMachine(IndivisibleMemoryMachine):
+    """The same where a state can also go back by the guesses of its last step."""
+
+    rolls_back = True
+
+
+TestRollbackMachine = RollbackMachine.TestCase

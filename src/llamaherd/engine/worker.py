@@ -292,6 +292,12 @@ class Worker:
         while request.ending is None and drawn == guesses[: len(drawn)]:
             self._draw(request, first_row + len(drawn))
             drawn = request.tokens[n_known:]
+        if not drawn:
+            # Its caller left in this very step: keeping it would forget the token before the
+            # guesses, too, to draw behind it again, and a state cannot go back so far.
+            if request in self._answers and request.ending is not None:
+                self._finish(request, request.ending)
+            return
         n_true = common_prefix(drawn, guesses)
         if self._speculation is not None:
             self._speculation.observe(request, len(guesses), n_true)

@@ -236,7 +236,7 @@ def _model(name: str, table: Any, path: str | os.PathLike[str] | None) -> ModelS
 def _relative(file: Any, path: str | os.PathLike[str] | None) -> Any:
     if not isinstance(file, str) or path is None:
         return file
-    if file in ("", "demo", "prompt_lookup") or file.startswith(PREFIX):
+    if file in ("", "demo", "prompt_lookup", "mtp") or file.startswith(PREFIX):
         return file or ""
     return str(Path(path).expanduser().parent / Path(file).expanduser())
 
