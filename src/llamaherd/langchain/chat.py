@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.model_profile import ModelProfile
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
@@ -20,13 +19,12 @@ from pydantic import BaseModel
 from llamaherd.declared import Params
 from llamaherd.errors import OptionError
 from llamaherd.langchain import structured
-from llamaherd.langchain.chunks import PROVIDER, ChunkReader, chat_result
+from llamaherd.langchain.chunks import ChunkReader, chat_result
+from llamaherd.langchain.described import Described
 from llamaherd.langchain.errors import as_langchain
 from llamaherd.langchain.header import profile, remote_profile
 from llamaherd.langchain.messages import as_openai
 from llamaherd.langchain.pictures import afetched, fetched
-from llamaherd.langchain.registry import NAMESPACE
-from llamaherd.langchain.sampling import Sampling
 from llamaherd.params import (
     ChatParams,
     SamplingParams,
@@ -35,7 +33,7 @@ from llamaherd.params import (
 Tools = Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool]
 
 
-class ChatLlamaCpp(Sampling, BaseChatModel):
+class ChatLlamaCpp(Described, BaseChatModel):
     """A chat model that runs GGUF files: in this process, or on a llamaherd server.
 
     Objects with equal loading options share one model and its engine; making one loads nothing.
@@ -75,33 +73,6 @@ class ChatLlamaCpp(Sampling, BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "llama-cpp-python"
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """It can be dumped: paths and options, no weights."""
-        return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Where ``load`` finds the class."""
-        return list(NAMESPACE)
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """What a dump names instead of telling."""
-        return {"api_key": "LLAMAHERD_API_KEY"}
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        """Everything that changes answers: a cache must not mix them up."""
-        shown = self.model_dump(exclude={"client", "api_key", "verbose", "disable_streaming"})
-        return {name: value for name, value in shown.items() if value is not None}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop or self.stop, **kwargs)
-        params["ls_provider"] = PROVIDER
-        params["ls_model_name"] = str(kwargs.get("model") or self._name())
-        return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:
         if self.base_url is not None:

@@ -6,16 +6,13 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, ClassVar
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models.base import LangSmithParams
 from langchain_core.language_models.llms import BaseLLM
 from langchain_core.outputs import Generation, GenerationChunk, LLMResult
 
 from llamaherd.declared import Params
 from llamaherd.errors import OptionError
-from llamaherd.langchain.chunks import PROVIDER
+from llamaherd.langchain.described import Described
 from llamaherd.langchain.errors import as_langchain
-from llamaherd.langchain.registry import NAMESPACE
-from llamaherd.langchain.sampling import Sampling
 from llamaherd.params import (
     CompletionParams,
     SamplingParams,
@@ -24,7 +21,7 @@ from llamaherd.params import (
 JSON = dict[str, Any]
 
 
-class LlamaCpp(Sampling, BaseLLM):
+class LlamaCpp(Described, BaseLLM):
     """Goes on from a text, by a GGUF file in this process or on a llamaherd server.
 
     Fields and errors as :class:`ChatLlamaCpp`; options of ``create_completion`` may be given, too.
@@ -44,32 +41,6 @@ class LlamaCpp(Sampling, BaseLLM):
     @property
     def _llm_type(self) -> str:
         return "llamacpp"
-
-    @classmethod
-    def is_lc_serializable(cls) -> bool:
-        """It can be dumped: paths and options, no weights."""
-        return True
-
-    @classmethod
-    def get_lc_namespace(cls) -> list[str]:
-        """Where ``load`` finds the class."""
-        return list(NAMESPACE)
-
-    @property
-    def lc_secrets(self) -> dict[str, str]:
-        """What a dump names instead of telling."""
-        return {"api_key": "LLAMAHERD_API_KEY"}
-
-    @property
-    def _identifying_params(self) -> Mapping[str, Any]:
-        shown = self.model_dump(exclude={"client", "api_key", "verbose"})
-        return {name: value for name, value in shown.items() if value is not None}
-
-    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        params = super()._get_ls_params(stop=stop or self.stop, **kwargs)
-        params["ls_provider"] = PROVIDER
-        params["ls_model_name"] = str(kwargs.get("model") or self._name())
-        return params
 
     # -- answers ------------------------------------------------------------------------------
 
