@@ -114,3 +114,22 @@ def _star(*args: int) -> None: ...
 def test_a_malformed_tool_is_named(tools: Any, place: str) -> None:
     with pytest.raises(OptionError, match=place):
         normalised(tools)
+
+
+class Thermometer:
+    def read(self, city: str) -> float:
+        """Read it."""
+        raise NotImplementedError
+
+    @classmethod
+    def named(cls, city: str) -> str:
+        """Name it."""
+        raise NotImplementedError
+
+
+def test_a_method_is_a_tool_only_with_its_object() -> None:
+    for method in (Thermometer().read, Thermometer.named):
+        (found,) = normalised([method])
+        assert list(found["function"]["parameters"]["properties"]) == ["city"]
+    with pytest.raises(OptionError, match=r"tools\[0\] \(read\).*thing\.method"):
+        normalised([Thermometer.read])

@@ -104,6 +104,7 @@ def _of_function(place: str, function: Callable[..., Any]) -> Definition:
         raise OptionError(
             f"{place} ({name})", function, f"a readable signature: {error}"
         ) from error
+    _check_bound(f"{place} ({name})", function, signature)
     properties, required = {}, []
     for key, parameter in signature.parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -118,6 +119,14 @@ def _of_function(place: str, function: Callable[..., Any]) -> Definition:
         properties[key] = schema
     parameters = {"type": "object", "properties": properties, "required": required}
     return _wrapped(place, name, described, parameters)
+
+
+def _check_bound(place: str, function: object, signature: inspect.Signature) -> None:
+    first = next(iter(signature.parameters.values()), None)
+    if first is not None and first.name == "self" and first.annotation is first.empty:
+        raise OptionError(
+            place, function, "a method of an object, as in thing.method, or a function"
+        )
 
 
 _BASIC: dict[Any, dict[str, Any]] = {
