@@ -62,6 +62,18 @@ def test_parse_gives_an_instance(llm: Llama) -> None:
     assert joke.punchline
 
 
+def test_parse_says_which_argument_is_which(llm: Llama) -> None:
+    swapped: Any = (Joke, JOKE)
+    with pytest.raises(OptionError, match=r"messages=.*in this order"):
+        llm.parse(*swapped)
+    with pytest.raises(OptionError, match=r"in this order"):
+        asyncio.run(llm.aparse(*swapped))
+    for wrong in ("Joke", {"type": "object"}, JOKE, 3):
+        no_type: Any = wrong
+        with pytest.raises(OptionError, match=r"kind=.*expected a type"):
+            llm.parse(JOKE, no_type)
+
+
 @pytest.mark.parametrize("kind", [Cat, Verdict, Nested])
 def test_parse_takes_every_kind_of_type(llm: Llama, kind: Any) -> None:
     found = llm.parse(JOKE, kind, temperature=0)

@@ -315,14 +315,14 @@ class Llama(VectorCalls, ModelFacts):
                 refused it; ``partial_text`` has its text.
             RequestError: as :meth:`create_chat_completion`.
         """
-        wanted = Structured(kind)
+        wanted = _structured(messages, kind)
         return wanted.instance(self.create_chat_completion(messages, **_held_to(wanted, options)))
 
     async def aparse(
         self, messages: Messages, kind: type[_T], **options: Unpack[ChatOptions]
     ) -> _T:
         """:meth:`parse` for coroutines."""
-        wanted = Structured(kind)
+        wanted = _structured(messages, kind)
         response = await self.acreate_chat_completion(messages, **_held_to(wanted, options))
         return wanted.instance(response)
 
@@ -525,6 +525,14 @@ def _close(engine: Engine, embeddings: Embeddings, reader: Reader | None) -> Non
     embeddings.close()
     if reader is not None:
         reader.close()
+
+
+def _structured(messages: object, kind: type[_T]) -> Structured[_T]:
+    if isinstance(messages, type):
+        raise OptionError("messages", messages, "a list: parse(messages, kind), in this order")
+    if isinstance(kind, (str, bytes, int, float, Sequence, Mapping)):
+        raise OptionError("kind", kind, "a type: a Pydantic model, a TypedDict or a dataclass")
+    return Structured(kind)
 
 
 def _held_to(wanted: Structured[Any], options: ChatOptions) -> Any:
