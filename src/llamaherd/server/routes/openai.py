@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from llamaherd import __version__
 from llamaherd.server import openapi
 from llamaherd.server.models import Lease
 from llamaherd.server.protocols import openai
@@ -47,6 +48,14 @@ async def embeddings(request: Request) -> Response:
         return await lease.llm.acreate_embedding(given, model=lease.name, **options)
 
     return await service_of(request).respond(request, openai.model_name(body), embed, unknown)
+
+
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+async def home(request: Request) -> Response:
+    """What this is, for a person who opens the address; Ollama's clients ask if it is there."""
+    names = [resident.name for resident in service_of(request).models]
+    paths = {"api": "/v1", "docs": "/docs", "health": "/health"}
+    return reply({"name": "llamaherd", "version": __version__, "models": names, **paths})
 
 
 @router.get("/v1/models")
