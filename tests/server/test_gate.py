@@ -125,12 +125,65 @@ def test_prompts_and_answers_have_a_largest_length() -> None:
     with serving(**limits) as running, httpx.Client(base_url=running.url, timeout=60) as http:
         unsaid = http.post("/v1/completions", json={"prompt": "one two", "ignore_eos": True})
         assert unsaid.json()["usage"]["completion_tokens"] == 4
-        more = http.post("/v1/completions", json={"prompt": "one two", "max_tokens": 5})
-        assert more.status_code == 400
-        assert more.json()["error"]["param"] == "max_tokens"
+        more = http.post(
+            "/v1/completions", json={"prompt": "one two", "max_tokens": 5, "ignore_eos": True}
+        )
+        assert more.json()["usage"]["completion_tokens"] == 4
+        assert more.json()["choices"][0]["finish_reason"] == "length"
         longer = http.post("/v1/completions", json={"prompt": "one two " * 20})
         assert longer.status_code == 400
         assert "at most 20 tokens" in longer.json()["error"]["message"]
+
+
+CHAT, ANTHROPIC, OLLAMA = "/v1/chat/completions", "/v1/messages", "/api/chat"
+JOKE = "Tell me a long joke about cats."
+
+
+@pytest.mark.parametrize(
+    ("path", "asked", "reason"),
+    [
+        (CHAT, {"max_tokens": 32000}, "choices.finish_reason.length"),
+        (CHAT, {"max_completion_tokens": 32000}, "choices.finish_reason.length"),
+        (ANTHROPIC, {"max_tokens": 32000}, "stop_reason.max_tokens"),
+        ("/completion", {"prompt": "hi", "n_predict": 32000}, "stop_type.limit"),
+        (OLLAMA, {"options": {"num_predict": 32000}, "stream": False}, "done_reason.length"),
+        (OLLAMA, {"options": {"num_predict": -2}, "stream": False}, "done_reason.length"),
+        (
+            "/v1/responses",
+            {"input": JOKE, "max_output_tokens": 32000},
+            "incomplete_details.reason.max_output_tokens",
+        ),
+    ],
+)
+def test_a_client_that_allows_more_than_the_server_gets_what_the_server_allows(
+    path: str, asked: dict[str, Any], reason: str
+) -> None:
+    body: dict[str, Any] = {"model": "demo", **asked}
+    if not {"input", "prompt"} & asked.keys():
+        body["messages"] = [{"role": "user", "content": JOKE}]
+    with serving(max_answer_tokens=4) as running:
+        answer = httpx.post(f"{running.url}{path}", json=body, timeout=60)
+    assert answer.status_code == 200, answer.text
+    found: Any = answer.json()
+    keys = reason.split(".")
+    for key in keys[:-1]:
+        found = found[key][0] if key == "choices" else found[key]
+    assert found == keys[-1]
+
+
+def test_who_opens_the_address_learns_what_it_is() -> None:
+    with serving() as running:
+        page = httpx.get(running.url, headers={"accept": "text/html"})
+        assert page.json()["name"] == "llamaherd"
+        assert page.json()["models"] == [m["id"] for m in _models(running)]
+        assert httpx.get(running.url + page.json()["docs"]).status_code == 200
+        assert httpx.head(running.url).status_code == 200
+        assert httpx.post(running.url).status_code == 405
+
+
+def _models(running: Running) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = httpx.get(f"{running.url}/v1/models").json()["data"]
+    return found
 
 
 def _hold(running: Running, stop: threading.Event) -> threading.Thread:

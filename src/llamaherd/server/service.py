@@ -238,6 +238,11 @@ class Service:
             running=self.running,
         )
 
+    def answer_bound(self, asked: int) -> int:
+        """The most tokens of an answer for which a client allows ``asked``."""
+        most = self.settings.server.max_answer_tokens
+        return asked if most is None else min(asked, most)
+
     def _options(self, options: JSON, lease: Lease) -> JSON:
         """A call's options within the server's limits."""
         params = self.settings.server
@@ -338,14 +343,16 @@ def _check_depth(value: Any) -> None:
 
 
 def _limit_answer(options: JSON, most: int) -> None:
+    """A client says how many tokens it wants at most, so it gets no more than the server allows."""
     names = "max_tokens", "max_completion_tokens", "n_predict"
-    name = next((each for each in names if options.get(each) not in (None, -1)), None)
-    if name is None:
-        for each in names:
-            options.pop(each, None)
+    named = [name for name in names if options.get(name) not in (None, -1)]
+    for name in named:
+        if isinstance(options[name], (int, float)) and options[name] > most:
+            options[name] = most
+    if not named:
+        for name in names:
+            options.pop(name, None)
         options["max_tokens"] = most
-    elif isinstance(options[name], (int, float)) and options[name] > most:
-        raise OptionError(name, options[name], f"at most {most}, the server's max_answer_tokens")
 
 
 def _adapters(wanted: Any, names: Sequence[str]) -> Any:

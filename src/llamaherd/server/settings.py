@@ -67,7 +67,7 @@ class ServerParams(Params):
         None, "most tokens of a prompt; None: what the context holds", ge=1
     )
     max_answer_tokens: int | None = option(
-        None, "most tokens of an answer; more may not be asked for; None: any number", ge=1
+        None, "most tokens of an answer, also where a client allows more; None: any number", ge=1
     )
     max_requests: int = option(1024, "requests that run or wait at a time", ge=1, le=65536)
     max_requests_per_key: int = option(

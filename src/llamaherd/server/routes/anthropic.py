@@ -22,8 +22,9 @@ async def messages(request: Request) -> Response:
     """Answer a conversation."""
     body = await read_json(request)
     call = anthropic.chat_call(body)
-    most = call.options["max_tokens"]
-    return await service_of(request).chat(
+    service = service_of(request)
+    most = service.answer_bound(call.options["max_tokens"])
+    return await service.chat(
         request,
         call,
         encoder=anthropic.Events(most) if wants_stream(body) else None,

@@ -21,7 +21,7 @@ class Answer:
     """One answer on its way.
 
     Args:
-        max_tokens: as asked for; fewer at the end mean that the context was full.
+        max_tokens: as asked for and allowed; fewer at the end mean that the context was full.
     """
 
     def __init__(self, max_tokens: int) -> None:
@@ -125,7 +125,7 @@ class Events:
     """The stream of ``/v1/messages``.
 
     Args:
-        max_tokens: as asked for.
+        max_tokens: as asked for and allowed.
     """
 
     media_type = "text/event-stream"
