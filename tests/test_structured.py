@@ -176,6 +176,11 @@ def test_a_malformed_format_is_named(llm: Llama, form: Any) -> None:
         _ask(llm, response_format=form)
 
 
+def test_an_unknown_format_names_those_that_there_are(llm: Llama) -> None:
+    with pytest.raises(OptionError, match=r"'text'.*'json_schema'.*'grammar'"):
+        _ask(llm, response_format={"type": "xml"})
+
+
 def test_a_type_without_a_schema_is_named(llm: Llama) -> None:
     class Odd:
         """Nothing that JSON could write."""

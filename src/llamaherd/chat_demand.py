@@ -103,7 +103,7 @@ def _from_dictionary(given: Mapping[str, Any] | None) -> TextFormat | None:
     if given is None or kind == "text":
         return None
     if not isinstance(kind, str) or kind not in _FORMATS:
-        known = ", ".join(map(repr, _FORMATS))
+        known = ", ".join(map(repr, ["text", *_FORMATS]))
         expected = f"a Pydantic model, a TypedDict, or a dictionary of a type among {known}"
         raise OptionError("response_format", given, expected)
     return _FORMATS[kind](given)
