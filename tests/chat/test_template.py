@@ -151,6 +151,7 @@ HOSTILE = {
     "a format that repeats": "{{ ('{0}' * 99999).format('x' * 999999) }}",
     "an old format that repeats": "{{ ('%(a)s' * 99999) % {'a': 'x' * 999999} }}",
     "a text as indent": "{{ ('\n' * 16000) | indent('x' * 9999999) }}",
+    "grouping": "{{ (range(99999) | list * 5) | groupby('real') | length }}",
     "a sum of lists": "{{ ([[1]] * 240000) | sum(start=[]) | length }}",
     "changing its bounds": "{{ 1 | _paid(-99999999) }}",
     "a recursive loop over a text": "{% for x in 'xx' recursive %}{{ loop('x' * 9999999) }}"

@@ -161,7 +161,16 @@ class BoundedEnvironment(SandboxedEnvironment):
                 return getattr(obj, attribute)
             except AttributeError:
                 pass
+        self.spend(_LONG_WAY)
         return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """As Jinja2 has it; what is no item is looked for on a way that takes its time."""
+        try:
+            return obj[argument]
+        except (AttributeError, TypeError, LookupError):
+            self.spend(_LONG_WAY)
+            return super().getitem(obj, argument)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """As Jinja2 has it; of these types only names with an underscore are internal."""
@@ -316,6 +325,7 @@ class BoundedEnvironment(SandboxedEnvironment):
         return found
 
 
+_LONG_WAY = 4  # steps, for exceptions and the sandbox's questions
 _DICT_ATTRIBUTES = frozenset(dir(dict))
 _PLAIN_TYPES = frozenset({str, list, dict, Namespace, LoopContext})
 _FORMATS = frozenset({"format", "format_map"})
