@@ -37,6 +37,9 @@ class SpecialTokens:
     fim_separator: int | None
 
 
+_PieceBuffer = ctypes.c_char * 64
+
+
 class Vocab:
     """The vocabulary of a loaded model; valid while the model is open. Any thread."""
 
@@ -69,9 +72,12 @@ class Vocab:
 
     def _text_call(self, function: Callable[..., Any], *args: Any) -> Any:
         """The same for functions that end the process if there is no tokenizer."""
+        self._demand_tokenizer()
+        return self._call(function, *args)
+
+    def _demand_tokenizer(self) -> None:
         if not self._has_tokenizer:
             raise UnsupportedError("this model has no tokenizer: it takes and gives token ids only")
-        return self._call(function, *args)
 
     def __len__(self) -> int:
         return self.n_tokens
@@ -170,35 +176,33 @@ class Vocab:
         pieces = self._pieces[special]
         piece = pieces.get(token) if type(token) is int else None  # True would find 1
         if piece is None:
-            piece = pieces[token] = self._native_piece(self.checked(token), special)
+            token = self.checked(token)
+            self._demand_tokenizer()
+            with self._model.held():
+                piece = pieces[token] = self._native_piece(token, special, _PieceBuffer())
         return piece
 
     def all_token_bytes(self) -> list[bytes]:
         """The bytes of every token, control tokens spelled out; in one go, a tenth of a second."""
-        if not self._has_tokenizer:
-            raise UnsupportedError("this model has no tokenizer: it takes and gives token ids only")
-        size, kinds = ctypes.c_int32, (ctypes.c_void_p, ctypes.c_int32, ctypes.c_void_p)
-        to_piece = keeping_the_lock(
-            "llama_token_to_piece", size, *kinds, ctypes.c_int32, ctypes.c_int32, ctypes.c_bool
-        )
-        buffer, found = text_buffer(64), []
+        self._demand_tokenizer()
         with self._model.held():
-            native = ctypes.cast(self._native, ctypes.c_void_p)
-            address = ctypes.addressof(buffer)
-            for token in range(self.n_tokens):
-                n = to_piece(native, token, address, 64, 0, True)
-                found.append(
-                    ctypes.string_at(address, n) if n >= 0 else self._native_piece(token, True)
-                )
-        return found
+            buffer = _PieceBuffer()
+            return [self._native_piece(token, True, buffer) for token in range(self.n_tokens)]
 
-    def _native_piece(self, token: int, special: bool) -> bytes:
-        buffer = text_buffer(64)
-        size = self._text_call(c.llama_token_to_piece, token, buffer, 64, 0, special)
+    def _native_piece(
+        self, token: int, special: bool, buffer: ctypes.Array[ctypes.c_char]
+    ) -> bytes:
+        """One that is asked for while the model is held."""
+        size = self._to_piece(self._native, token, buffer, len(buffer), 0, special)
         if size < 0:
-            buffer = text_buffer(-size)
-            size = self._text_call(c.llama_token_to_piece, token, buffer, -size, 0, special)
+            return self._native_piece(token, special, text_buffer(-size))
         return buffer.raw[:size]
+
+    @functools.cached_property
+    def _to_piece(self) -> Callable[..., int]:
+        """Takes no time, and is called for every token that is drawn for the first time."""
+        arguments = (ctypes.c_void_p, ctypes.c_int32) * 2 + (ctypes.c_int32, ctypes.c_bool)
+        return keeping_the_lock("llama_token_to_piece", ctypes.c_int32, *arguments)
 
     def detokenize(
         self, tokens: Sequence[int], *, remove_special: bool = False, special: bool = False

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -64,14 +63,9 @@ class Handle:
             self._n_holders -= 1
         self._free_if_unused()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> _Held:
         """:meth:`hold` for the length of a ``with``."""
-        self.hold()
-        try:
-            yield
-        finally:
-            self.release()
+        return _Held(self)
 
     def close(self) -> None:
         """Give the native object up; later calls do nothing."""
@@ -100,6 +94,19 @@ class Handle:
         # At interpreter exit module globals may be gone; the process frees the memory then.
         if c is not None and _lock is not None:
             self.close()
+
+
+class _Held:
+    """Keeps a handle's object alive for the length of a ``with``."""
+
+    def __init__(self, handle: Handle) -> None:
+        self._handle = handle
+
+    def __enter__(self) -> None:
+        self._handle.hold()
+
+    def __exit__(self, *_error: object) -> None:
+        self._handle.release()
 
 
 class ModelHandle(Handle):
