@@ -257,7 +257,7 @@ def test_callers_with_the_same_beginning_read_it_once() -> None:
         scheduler.add(request)
     n_read = 0
     while any(request.n_pending for request in requests):
-        n_read += _step(scheduler).n_tokens
+        n_read += _step(scheduler).n_read
         scheduler.check_integrity()
     assert n_read == 600 + 16 * 30
     assert scheduler.n_preempted == 0, "shared cells count once, so all of them fit"

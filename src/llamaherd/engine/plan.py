@@ -89,6 +89,8 @@ class Plan(NamedTuple):
         adapters: what every slice is computed with.
         slices: what to decode: tokens all in one llama_decode, before them those of a span alone.
         n_drawing: how many slices, the first ones, read the token drawn last (and guesses).
+        n_drawn: how many tokens these have.
+        n_read: how many the other slices have.
         reading: whether some request has not read its prompt yet, in this step or later.
     """
 
@@ -96,12 +98,9 @@ class Plan(NamedTuple):
     adapters: AdapterKey
     slices: tuple[Slice, ...]
     n_drawing: int = 0
+    n_drawn: int = 0
+    n_read: int = 0
     reading: bool = False
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens to decode."""
-        return sum([len(piece.tokens) for piece in self.slices])
 
 
 HiddenStates = Callable[[int, int], npt.NDArray[np.float32]]

@@ -99,6 +99,7 @@ class Runner:
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
         if params.control_vectors:
             self._apply_control_vectors(model, params)
+        self._address = pointer.value
         self._decode = c.llama_decode
         # Called once a drawn token: takes no time, so Python's lock is kept.
         self._row_address = keeping_the_lock("llama_get_logits_ith", c_void_p, c_void_p, c_int32)
@@ -270,7 +271,7 @@ class Runner:
 
         A view of native memory: writing changes what samplers see; valid until the next step.
         """
-        address = self._row_address(self._context.pointer.value, row)
+        address = self._row_address(self._address, row)
         found = self._rows.get(address)
         return self._new_row(row, address) if found is None else found
 

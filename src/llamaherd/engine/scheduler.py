@@ -90,7 +90,7 @@ class Scheduler:
             memory += self._admit_waiting()
         self._adapters = self._next_adapters()
         plan = self._plan(memory, prefill_limit)
-        while (n_lacking := plan.n_tokens - self.sequences.n_free) > 0:
+        while (n_lacking := plan.n_drawn + plan.n_read - self.sequences.n_free) > 0:
             memory += self._make_room(n_lacking)
             plan = self._plan(memory, prefill_limit)
         if not self.sequences.can_cut and _differ_in_guesses(plan):
@@ -207,9 +207,15 @@ class Scheduler:
             n_at_most = prefill_limit(len(drawing))
         together = [r for r in drawing if r.adapters == self._adapters]
         slices, room, rows = self._drawn(together)
+        n_drawn, n_read = self._n_batch - room, 0
         if n_reading:
-            slices += self._read_prompts(min(room, n_at_most), rows)
-        return Plan(tuple(memory), self._adapters, tuple(slices), len(together), n_reading > 0)
+            prompts = self._read_prompts(min(room, n_at_most), rows)
+            n_read = sum(len(piece.tokens) for piece in prompts)
+            slices += prompts
+        return Plan(
+            tuple(memory), self._adapters, tuple(slices),
+            len(together), n_drawn, n_read, n_reading > 0,
+        )  # fmt: skip
 
     def _drawn(self, drawing: list[Request]) -> tuple[list[Slice], int, int]:
         """Slices of requests that draw; how many tokens, and rows of logits, are left."""

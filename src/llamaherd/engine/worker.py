@@ -211,8 +211,7 @@ class Worker:
     def _learn(self, plan: Plan, seconds: float) -> None:
         """What the step cost."""
         self._n_steps += bool(plan.slices)
-        n_drawing, lengths = plan.n_drawing, [len(piece.tokens) for piece in plan.slices]
-        n_drawn, n_read = sum(lengths[:n_drawing]), sum(lengths[n_drawing:])
+        n_drawing, n_drawn, n_read = plan.n_drawing, plan.n_drawn, plan.n_read
         self._n_read += n_read
         if self._speculation is not None and n_drawing and not n_read:
             self._costs.observe(n_drawn, seconds)
