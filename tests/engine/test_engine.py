@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -181,26 +183,19 @@ def test_a_full_queue_refuses_and_an_emptied_one_takes_again() -> None:
         assert llm(["a", "b"], **GREEDY)["usage"]["completion_tokens"] == 48
 
 
-def test_an_urgent_request_overtakes_the_queue() -> None:
+def test_an_urgent_request_overtakes_the_queue(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "llamaherd.engine")
     with Llama("demo", n_ctx=512, n_parallel=1, n_threads=1) as llm:
-        running = llm("Hello", stream=True, max_tokens=60, ignore_eos=True)
-        ended: list[str] = []
-
-        def ask(name: str, priority: int) -> None:
-            llm("one two", max_tokens=5, ignore_eos=True, priority=priority)
-            ended.append(name)
-
+        options: dict[str, Any] = {"stream": True, "ignore_eos": True, "max_tokens": 5}
+        running = llm([300] * 4, **{**options, "max_tokens": 400})
         next(running)
-        callers = []
-        for at, (name, priority) in enumerate([("first", 0), ("second", 0), ("urgent", -1)]):
-            callers.append(threading.Thread(target=ask, args=(name, priority)))
-            callers[-1].start()
-            while llm.stats().waiting <= at:
-                time.sleep(0.001)
-        list(running)
-        for caller in callers:
-            caller.join()
-    assert ended == ["urgent", "first", "second"]
+        first, second = llm([301] * 5, **options), llm([302] * 6, **options)
+        urgent = llm([303] * 7, priority=-1, **options)
+        running.close()
+        for stream in (first, second, urgent):
+            list(stream)
+    started = re.findall(r"request of (\d) tokens starts", caplog.text)
+    assert started == ["4", "7", "5", "6"]
 
 
 def test_random_callers_who_come_and_go_each_get_one_end(herd: Llama) -> None:
