@@ -18,7 +18,6 @@ struct InstructionSet {
     const char* key;  // for LLAMAHERD_KERNELS_ISA
     const Family* families;
     bool (*supported)();
-    bool measured;
 };
 
 // The compiler's check knows about the operating system's part (saved registers) too.
@@ -42,16 +41,14 @@ bool has_avx_vnni() {
 #endif
 }
 
-// Only sets that were measured to win are chosen by themselves; AVX-VNNI waits for somebody with
-// such a CPU, and for now must be asked for.
-constexpr InstructionSet kSets[] = {{"avx512", kAvx512Families, has_avx512_vnni, true},
-                                    {"avxvnni", kAvxVnniFamilies, has_avx_vnni, false}};
+constexpr InstructionSet kSets[] = {{"avx512", kAvx512Families, has_avx512_vnni},  // the fastest first
+                                    {"avxvnni", kAvxVnniFamilies, has_avx_vnni},
+                                    {"avx2", kAvx2Families, has_avx2}};
 
 const InstructionSet* best_set() {
     const char* only = std::getenv("LLAMAHERD_KERNELS_ISA");
     for (const InstructionSet& set : kSets) {
-        const bool wanted = only ? !std::strcmp(only, set.key) : set.measured;
-        if (wanted && set.supported()) return &set;
+        if ((!only || !std::strcmp(only, set.key)) && set.supported()) return &set;
     }
     return nullptr;
 }

@@ -36,5 +36,6 @@ struct Family {
 // Kernels by instruction set, in the order of kFormat; `packed` is null where there are none.
 extern const Family kAvx512Families[kFormats];
 extern const Family kAvxVnniFamilies[kFormats];
+extern const Family kAvx2Families[kFormats];
 
 }  // namespace herd

@@ -70,10 +70,13 @@ void for_groups(const PackedShape& shape, size_t offset, size_t size, Body&& bod
 
 }  // namespace
 
+bool packed_shape(int32_t type, int64_t k, int64_t rows, int64_t slices, PackedShape& shape) {
+    shape = {find_format(type), k, rows, slices};
+    return shape.format && k > 0 && k % shape.format->block == 0 && rows > 0;
+}
+
 bool packed_shape(const ggml::Tensor& tensor, PackedShape& shape) {
-    const Format* format = find_format(tensor.type);
-    if (!format || tensor.ne[0] <= 0 || tensor.ne[0] % format->block || tensor.ne[1] <= 0) return false;
-    shape = {format, tensor.ne[0], tensor.ne[1], tensor.ne[2] * tensor.ne[3]};
+    if (!packed_shape(tensor.type, tensor.ne[0], tensor.ne[1], tensor.ne[2] * tensor.ne[3], shape)) return false;
     return tensor.nb[1] == shape.row_bytes() && tensor.nb[2] == tensor.nb[1] * tensor.ne[1] &&
            tensor.nb[3] == tensor.nb[2] * tensor.ne[2];
 }

@@ -20,7 +20,8 @@ struct PackedShape {
     size_t row_bytes() const { return blocks() * format->file_bytes; }  // in the file
 };
 
-// False if the tensor is of no packed type or its shape does not allow it.
+// False if the type is none that is packed or the shape does not allow it.
+bool packed_shape(int32_t type, int64_t k, int64_t rows, int64_t slices, PackedShape& shape);
 bool packed_shape(const ggml::Tensor& tensor, PackedShape& shape);
 
 // Bytes [offset, offset + size) of the tensor in the file's layout. Ranges need not begin or end

@@ -9,6 +9,7 @@
 #include "buffer.h"
 #include "dispatch.h"
 #include "ggml_api.h"
+#include "packed_matrix.h"
 
 #define HERD_EXPORT extern "C" __attribute__((visibility("default")))
 
@@ -20,7 +21,7 @@ thread_local bool g_enabled = true;
 
 bool start() {
     if (!instructions()) {
-        g_refusal = "no kernels for this CPU: AVX-512 with VNNI is needed";
+        g_refusal = "no kernels for this CPU: AVX2, FMA and F16C are needed";
     } else if (connect_to_ggml(g_refusal)) {
         choose_kernels();
     }
@@ -68,6 +69,14 @@ HERD_EXPORT const char* llamaherd_kernels_failed() {
 
 // Bytes of packed weights in this process.
 HERD_EXPORT size_t llamaherd_kernels_bytes() { return herd::packed_bytes_in_use(); }
+
+// Bytes that a weight of this name, type and shape takes packed; 0: it stays as it is.
+HERD_EXPORT size_t llamaherd_kernels_packed_size(const char* name, int32_t type, int64_t k, int64_t rows,
+                                                 int64_t slices) {
+    herd::PackedShape shape;
+    if (!herd::packed_shape(type, k, rows, slices, shape) || herd::kept_unpacked(name)) return 0;
+    return herd::family_of(*shape.format) ? shape.bytes() : 0;
+}
 
 // Whether the calling thread's next models may be packed; returns what was set before.
 HERD_EXPORT bool llamaherd_kernels_enable(bool enabled) {

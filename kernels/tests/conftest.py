@@ -6,13 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ggml_products import Place, place
+from ggml_products import Place, place, type_number
 
 from llamaherd.native import kernels
 
 
 def pytest_report_header() -> str:
     return f"kernels: {kernels.status()}"
+
+
+@pytest.fixture(autouse=True)
+def packed(request: pytest.FixtureRequest) -> None:
+    """Tests of a type are skipped where the instruction set has no kernels for it."""
+    call = getattr(request.node, "callspec", None)
+    name = call.params.get("name") if call else None
+    if name and kernels.status().active and not kernels.packed_size("", type_number(name), (256, 1)):
+        pytest.skip(f"{name} is left to llama.cpp with {kernels.status().instructions}")
 
 
 @pytest.fixture(scope="session")

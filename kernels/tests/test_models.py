@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 from llamaherd import Llama
+from llamaherd.cli.model_report import packed_bytes
+from llamaherd.model import Model
+from llamaherd.model.gguf import check_model
 from llamaherd.model.source import DEMO, model_file
 from llamaherd.native import bindings as c
 from llamaherd.native import kernels
@@ -54,6 +57,13 @@ def mean_logprob(llm: Llama, text: str) -> float:
     said = llm.create_completion(text, max_tokens=1, echo=True, logprobs=1, temperature=0)
     values = said["choices"][0]["logprobs"]["token_logprobs"]
     return math.fsum(v for v in values if v is not None) / len(values)
+
+
+def test_the_header_tells_what_will_be_packed(quantised: Path) -> None:
+    promised = packed_bytes(check_model(quantised))
+    before = kernels.packed_bytes()
+    with Model(quantised):
+        assert kernels.packed_bytes() - before == promised
 
 
 def test_greedy_text_is_unchanged(pair: tuple[Llama, Llama]) -> None:

@@ -9,7 +9,7 @@ from array import array
 from pathlib import Path
 
 import pytest
-from cli_program import Program, program
+from cli_program import Program, program, run_process
 from tiny_gguf import tiny_llama
 
 from llamaherd import Llama
@@ -38,6 +38,11 @@ def test_the_demo_model_is_described(program: Program, llm: Llama) -> None:
     assert sum(entry["size_bytes"] for entry in report["tensor_types"]) == llm.model.size_bytes
     abilities = report["chat_templates"]["default"]
     assert all(abilities[a] for a in ("renders", "system message", "tools", "generation prompt"))
+
+
+def test_packed_weights_are_those_of_the_kernels() -> None:
+    done = run_process("info", "demo", "--json", LLAMAHERD_KERNELS="off")
+    assert json.loads(done.out)["memory"]["packed_bytes"] is None
 
 
 def test_people_get_tables(program: Program) -> None:

@@ -155,7 +155,9 @@ def _demo() -> Iterator[Finding]:
         return
     try:
         with Model(DEMO) as model:
-            yield Finding("demo model", f"loads ({model.description})")
+            packed = human_bytes(kernels.packed_bytes())
+            about = f", {packed} packed by the kernels" if kernels.packed_bytes() else ""
+            yield Finding("demo model", f"loads ({model.description}{about})")
     except NativeLibraryError:
         yield Finding("demo model", f"{path} (not tried without llama.cpp)")
     except LlamaHerdError as error:

@@ -47,6 +47,7 @@ def _tables(report: Report) -> list[tuple[str, Table]]:
         ("\nChat template", _pairs(_templates(report["chat_templates"]))),
         ("\nRecommended sampling", _pairs(report["sampling"])),
         ("\nMemory", _memory(report["memory"])),
+        ("", _pairs(_packed(report["memory"]))),
     ]
 
 
@@ -144,6 +145,12 @@ def _templates(found: dict[str, dict[str, bool]]) -> dict[str, str]:
         rows[name] = ", ".join(word for word, has in words.items() if has)
         rows[f"{name}, lacks"] = ", ".join(word for word, has in words.items() if not has)
     return rows
+
+
+def _packed(found: Report) -> dict[str, str]:
+    """Weights that the kernels repack: they fill memory of their own; the file's pages can go."""
+    size = found["packed_bytes"]
+    return {"packed by the kernels": f"{human_bytes(size)} of weights"} if size else {}
 
 
 def _memory(found: Report) -> Table:

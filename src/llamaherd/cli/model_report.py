@@ -10,9 +10,12 @@ from llamaherd.model.cache_size import Layers, cache_size
 from llamaherd.model.gguf import GGUFFile, StringArray
 from llamaherd.model.gguf_projector import projector_types
 from llamaherd.native import bindings as c
+from llamaherd.native import kernels
 
 Report = dict[str, Any]
 COMMON_N_CTX = 8192
+EMBEDDINGS = "token_embd.weight"
+OUTPUT = "output.weight"
 TEMPLATE = "tokenizer.chat_template"
 SAMPLING = "general.sampling."
 
@@ -115,6 +118,22 @@ def sampling(file: GGUFFile) -> Report:
     }
 
 
+def packed_bytes(parts: Sequence[GGUFFile]) -> int | None:
+    """Bytes that the kernels pack anew while loading; None: there are no kernels here.
+
+    Token embeddings are looked up, not multiplied, unless they are the output matrix as well.
+    """
+    if not kernels.status().active:
+        return None
+    tensors = [tensor for part in parts for tensor in part.tensors]
+    tied = not any(tensor.name == OUTPUT for tensor in tensors)
+    return sum(
+        kernels.packed_size(tensor.name, tensor.type, tensor.shape)
+        for tensor in tensors
+        if len(tensor.shape) > 1 and (tied or tensor.name != EMBEDDINGS)
+    )
+
+
 def memory(parts: Sequence[GGUFFile]) -> Report:
     """Bytes of the weights, and of the cache for some contexts; buffers to compute in add to it."""
     first, size = parts[0], cache_size(parts[0])
@@ -123,6 +142,7 @@ def memory(parts: Sequence[GGUFFile]) -> Report:
     contexts = sorted({n for n in (COMMON_N_CTX, trained) if n and (not trained or n <= trained)})
     return {
         "weights_bytes": weights,
+        "packed_bytes": packed_bytes(parts),
         "cache_bytes_per_token": size.bytes_per_token,
         "recurrent_state_bytes": size.state_bytes,
         "contexts": [

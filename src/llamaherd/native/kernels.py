@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import math
 import os
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,24 @@ def packed_bytes() -> int:
     return int(_plugin.llamaherd_kernels_bytes()) if loaded() and _plugin is not None else 0
 
 
+def packed_size(name: str, kind: int, shape: Sequence[int]) -> int:
+    """Bytes that a weight will take packed; 0: it stays as it is. Loads the plugin. Any thread.
+
+    Args:
+        name: the tensor's name.
+        kind: its type (enum ggml_type).
+        shape: its dimensions, the length of a row first.
+
+    Raises:
+        NativeLibraryError: there is no usable llama.cpp.
+    """
+    if not status().active or _plugin is None:
+        return 0
+    k, rows, *others = (*shape, 1)[: max(2, len(shape))]
+    slices = math.prod(others)
+    return int(_plugin.llamaherd_kernels_packed_size(name.encode(), kind, k, rows, slices))
+
+
 @contextmanager
 def choice(wanted: str) -> Iterator[None]:
     """Models loaded on this thread meanwhile have packed weights, or with ``"off"`` none."""
@@ -118,9 +137,11 @@ def _load() -> Kernels:
         _plugin = _declared(ctypes.CDLL(os.fspath(path)))
     except OSError as error:
         return Kernels(path, reason=f"it does not load: {error}")
+    except AttributeError as error:
+        return Kernels(path, reason=f"of another version than this llamaherd: {error}")
     found = _plugin.llamaherd_kernels_instructions()
     if found is None:
-        return Kernels(path, reason="no kernels for this CPU: AVX-512 with VNNI is needed")
+        return Kernels(path, reason="no kernels for this CPU: AVX2, FMA and F16C are needed")
     if not _register(path):
         refusal = _plugin.llamaherd_kernels_refusal().decode()
         return Kernels(path, reason=refusal or "llama.cpp refused it")
@@ -132,6 +153,10 @@ def _declared(plugin: ctypes.CDLL) -> ctypes.CDLL:
     for name in ("instructions", "refusal", "failed"):
         getattr(plugin, f"llamaherd_kernels_{name}").restype = ctypes.c_char_p
     plugin.llamaherd_kernels_bytes.restype = ctypes.c_size_t
+    plugin.llamaherd_kernels_packed_size.restype = ctypes.c_size_t
+    plugin.llamaherd_kernels_packed_size.argtypes = [ctypes.c_char_p, ctypes.c_int32] + [
+        ctypes.c_int64
+    ] * 3
     plugin.llamaherd_kernels_enable.restype = ctypes.c_bool
     plugin.llamaherd_kernels_enable.argtypes = [ctypes.c_bool]
     return plugin

@@ -1,0 +1,19 @@
+// Compiled with AVX2; nothing here may run before cpuid has said that it can.
+#include "families.h"
+#include "simd_avx2.h"
+
+namespace herd {
+
+constexpr char kName[] = "AVX2";
+constexpr int kTokens = 4;  // sixteen registers: two sums a token, a line, a broadcast, constants
+
+const Family kAvx2Families[kFormats] = {
+    super_family<Avx2, LinesQ4K<Avx2>, kTokens>(kName),
+    super_family<Avx2, LinesQ5K<Avx2>, kTokens>(kName),
+    super_family<Avx2, LinesQ6K<Avx2>, kTokens>(kName),
+    {},  // IQ4_XS and Q8_0: their bytes do not fit, see Avx2::dot
+    {},
+    small_family<Avx2, LinesQ40<Avx2>, kTokens>(kName),
+};
+
+}  // namespace herd
