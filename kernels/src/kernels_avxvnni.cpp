@@ -5,7 +5,7 @@
 namespace herd {
 
 constexpr char kName[] = "AVX-VNNI";
-constexpr int kTokens = 6;  // sixteen registers: two sums a token, a line, a broadcast
+constexpr int kTokens = kMaxTokens < 6 ? kMaxTokens : 6;  // sixteen registers: two sums a token, a line, a broadcast
 
 const Family kAvxVnniFamilies[kFormats] = {
     super_family<AvxVnni, LinesQ4K<AvxVnni>, kTokens>(kName),

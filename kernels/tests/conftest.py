@@ -20,7 +20,11 @@ def packed(request: pytest.FixtureRequest) -> None:
     """Tests of a type are skipped where the instruction set has no kernels for it."""
     call = getattr(request.node, "callspec", None)
     name = call.params.get("name") if call else None
-    if name and kernels.status().active and not kernels.packed_size("", type_number(name), (256, 1)):
+    if (
+        name
+        and kernels.status().active
+        and not kernels.packed_size("", type_number(name), (256, 1))
+    ):
         pytest.skip(f"{name} is left to llama.cpp with {kernels.status().instructions}")
 
 

@@ -150,13 +150,12 @@ def _load() -> Kernels:
 
 
 def _declared(plugin: ctypes.CDLL) -> ctypes.CDLL:
-    for name in ("instructions", "refusal", "failed"):
-        getattr(plugin, f"llamaherd_kernels_{name}").restype = ctypes.c_char_p
+    for word in ("instructions", "refusal", "failed"):
+        getattr(plugin, f"llamaherd_kernels_{word}").restype = ctypes.c_char_p
     plugin.llamaherd_kernels_bytes.restype = ctypes.c_size_t
     plugin.llamaherd_kernels_packed_size.restype = ctypes.c_size_t
-    plugin.llamaherd_kernels_packed_size.argtypes = [ctypes.c_char_p, ctypes.c_int32] + [
-        ctypes.c_int64
-    ] * 3
+    name, kind, size = ctypes.c_char_p, ctypes.c_int32, ctypes.c_int64
+    plugin.llamaherd_kernels_packed_size.argtypes = [name, kind, size, size, size]
     plugin.llamaherd_kernels_enable.restype = ctypes.c_bool
     plugin.llamaherd_kernels_enable.argtypes = [ctypes.c_bool]
     return plugin
