@@ -61,7 +61,11 @@ def no_kernels(flags: "str | None" = None) -> str:
         return f"it is for Linux on x86-64, this is {sys.platform} on {platform.machine()}"
     if flags is None:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    return "" if {"avx2", "fma", "f16c"} <= flags else "this CPU has no AVX2, FMA and F16C"
+    return (
+        ""
+        if {"avx2", "fma", "f16c"} <= set(flags.split())
+        else "this CPU has no AVX2, FMA and F16C"
+    )
 
 
 def complain_if_missing() -> None:
