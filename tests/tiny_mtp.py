@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from tiny_forgetting import HEAD, HEADS, HIDDEN, LAYERS, WIDTH, Weights, model_bytes
+from tiny_forgetting import (
+    HEAD,
+    HEADS,
+    HIDDEN,
+    LAYERS,
+    WIDTH,
+    WINDOW_TOKENS,
+    Weights,
+    model_bytes,
+)
 from tiny_gguf import bpe_vocabulary
 
 FIRST, LAST = 10, 10 + WIDTH - 1
@@ -85,6 +94,36 @@ def hybrid() -> bytes:
     )  # fmt: skip
 
 
+def sliding() -> bytes:
+    """A Step 3.5 model with two extra layers; one layer sees the last 32 tokens."""
+    weights, extra = Weights(), 2
+    for at in range(LAYERS + extra):
+        blk = f"blk.{at}."
+        weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
+        weights.attention(blk)
+        weights.feed_forward(blk)
+        if at >= LAYERS:
+            _joint(weights, blk)
+    weights.add("output_norm.weight", WIDTH, ones=True)
+    weights.add("output.weight", WIDTH, len(_words()))
+    no_limits = [0.0] * (LAYERS + extra)
+    return model_bytes(
+        "step35", weights, block_count=LAYERS + extra, nextn_predict_layers=extra,
+        feed_forward_length=HIDDEN, attention__head_count=HEADS, attention__head_count_kv=HEADS,
+        attention__key_length=HEAD, attention__value_length=HEAD, rope__dimension_count=HEAD,
+        rope__freq_base=10000.0, rope__freq_base_swa=10000.0, expert_count=4,
+        expert_used_count=2, expert_feed_forward_length=HIDDEN,
+        expert_shared_feed_forward_length=HIDDEN, leading_dense_block_count=LAYERS + extra,
+        attention__sliding_window=WINDOW_TOKENS,
+        attention__sliding_window_pattern=[True, False, *[True] * extra],
+        swiglu_clamp_exp=no_limits, swiglu_clamp_shexp=no_limits,
+    )  # fmt: skip
+
+
+def _words() -> list[str]:
+    return bpe_vocabulary()["tokenizer.ggml.tokens"]  # type: ignore[return-value]
+
+
 def foreseeing() -> bytes:
     """Says FIRST, FIRST + 1, ..., LAST, FIRST, ..., and its extra layer knows.
 
@@ -94,8 +133,7 @@ def foreseeing() -> bytes:
     is that of the token before.
     """
     weights = Weights()
-    vocabulary = bpe_vocabulary()
-    n_vocab = len(vocabulary["tokenizer.ggml.tokens"])  # type: ignore[arg-type]
+    n_vocab = len(_words())
     embeddings, head, head_of_two = np.zeros((3, n_vocab, WIDTH))
     said = np.arange(FIRST, LAST + 1)
     embeddings[said] = np.eye(WIDTH)  # no two alike in the least

@@ -132,7 +132,8 @@ class ContextParams(Params):
     offload_kqv: bool = option(True, "keep the cache and attention on the GPU")
     op_offload: bool = option(True, "compute large host-side products on the GPU")
     swa_full: bool = option(
-        False, "keep the whole cache of sliding-window layers: more memory, more prefix reuse"
+        False,
+        "as large a cache for sliding-window layers as for others; more memory, no more reuse",
     )
     rope_scaling_type: str | None = option(
         None, "RoPE scaling; None: from the model", choices=("none", "linear", "yarn", "longrope")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from tiny_forgetting import FORGETTING
 
 from llamaherd import Llama, UnsupportedError
+from llamaherd.engine.plan import Plan
 
 COMMON = list(range(10, 130))
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12, "ignore_eos": True}
@@ -87,6 +90,51 @@ def test_without_memory_for_states_everything_is_read(model_file: Path) -> None:
             _tokens(llm, COMMON + [200 + n] * 40)
         assert llm.stats().cached_tokens == 0
         assert llm.stats().cache.snapshots == 0
+
+
+def test_an_aborted_step_spoils_nobody(llm: Llama) -> None:
+    """Neither those that were computed, nor those that were left behind for a next turn."""
+
+    def talk(prompt: list[int]) -> list[int]:
+        first = _tokens(llm, prompt)
+        return [*first, *_tokens(llm, [*prompt, *first, 7, 8, 9])]
+
+    prompts = [[200 + n, *range(20 + n, 27 + 5 * n)] for n in range(6)]
+    alone = [talk(prompt) for prompt in prompts]
+    runner = llm._engine._runner
+    run, n_steps = runner.run, itertools.count(1)
+
+    def aborted_often(plan: Plan) -> list[int]:
+        if not next(n_steps) % 9:
+            runner.abort()
+        return run(plan)
+
+    runner.run = aborted_often  # type: ignore[method-assign]
+    for _ in range(6):
+        llm.reset()
+        with ThreadPoolExecutor(3) as callers:
+            assert list(callers.map(talk, prompts)) == alone
+    llm._engine._worker.check_integrity()
+
+
+def test_the_whole_cache_of_a_window_is_not_trusted(tmp_path: Path) -> None:
+    """With swa_full, too, llama.cpp writes over what has left the window."""
+    path = tmp_path / "sliding.gguf"
+    path.write_bytes(FORGETTING["sliding"]())
+    chance = random.Random(7)
+    common = [[chance.randint(10, 200) for _ in range(60)] for _ in range(3)]
+    prompts = [
+        [*chance.choice(common)[: chance.randint(30, 60)], *range(40, 40 + chance.randint(1, 40))]
+        for _ in range(40)
+    ]
+    options = {**GREEDY, "max_tokens": 40}
+    with Llama(path, n_ctx=512, n_threads=1, swa_full=True, flash_attn=False) as llm:
+        alone = []
+        for prompt in prompts:
+            llm.reset()
+            alone.append(list(llm.generate(prompt, **options)))
+        llm.reset()
+        assert [list(llm.generate(prompt, **options)) for prompt in prompts] == alone
 
 
 def test_guessing_ahead_is_refused(model_file: Path) -> None:

@@ -26,7 +26,12 @@ from llamaherd.model import Model
 from llamaherd.native import bindings as c
 from llamaherd.native import nextn
 
-MODELS = {"plain": tiny_mtp.plain, "hybrid": tiny_mtp.hybrid, "foreseeing": tiny_mtp.foreseeing}
+MODELS = {
+    "plain": tiny_mtp.plain,
+    "hybrid": tiny_mtp.hybrid,
+    "sliding": tiny_mtp.sliding,
+    "foreseeing": tiny_mtp.foreseeing,
+}
 # Random weights leave the two likeliest tokens close together: nothing may be rounded.
 EXACT: dict[str, Any] = {
     "n_threads": 1, "n_ctx": 1024, "flash_attn": False, "type_k": "f32", "type_v": "f32",
@@ -183,7 +188,7 @@ def test_answers_hold_when_memory_runs_out(files: dict[str, Path]) -> None:
     assert stats.proposed_tokens > 0
 
 
-@pytest.mark.parametrize("name", ["plain", "hybrid"])
+@pytest.mark.parametrize("name", ["plain", "hybrid", "sliding"])
 def test_answers_hold_when_others_are_cancelled(files: dict[str, Path], name: str) -> None:
     """An abort in the middle of a step leaves no state that was rolled back too far."""
     prompts, chance = _prompts(), random.Random(2)
@@ -232,12 +237,13 @@ def test_answers_hold_when_others_leave_before_their_guesses_are_checked(
 
 
 @pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize("name", ["hybrid", "sliding"])
 def test_states_go_back_to_the_last_guess_that_came_true(
-    files: dict[str, Path], alike: bool
+    files: dict[str, Path], name: str, alike: bool
 ) -> None:
     """Also where requests guess differently much: the scheduler does not let them."""
     prompts, chance, wrong = _prompts(), random.Random(3), 200
-    alone = _alone(files["hybrid"], prompts)
+    alone = _alone(files[name], prompts)
     said = {tuple(prompt): answer for prompt, answer in zip(prompts, alone, strict=True)}
 
     def propose(asked: Sequence[tuple[Request, int]]) -> list[list[int]]:
@@ -247,7 +253,7 @@ def test_states_go_back_to_the_last_guess_that_came_true(
             found.append([*right, *[wrong] * 3][: chance.choice([most, most, 1])])
         return found
 
-    with _guessing(files["hybrid"]) as llm:
+    with _guessing(files[name]) as llm:
         assert _speculation(llm).alike
         _speculation(llm).alike = alike
         _layers(llm).propose = propose  # type: ignore[method-assign]

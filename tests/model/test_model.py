@@ -41,7 +41,7 @@ def test_a_model_tells_what_it_is(tiny_model: Path) -> None:
         assert "llama" in model.description
         assert model.runtime.startswith("llama.cpp 0.5")
         assert model.chat_templates == {}
-        assert not model.forgets(ContextParams())
+        assert not model.forgets
 
 
 def test_chat_templates_are_found_by_name(tmp_path: Path) -> None:

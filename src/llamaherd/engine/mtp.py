@@ -83,7 +83,7 @@ class MtpLayers:
         self, model: Model, params: ContextParams, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._model, self._params, self._clock = model, params, clock
-        self.most = self.most_guessed = MOST_GUESSED if model.forgets(params) else MOST_PROPOSED
+        self.most = self.most_guessed = MOST_GUESSED if model.forgets else MOST_PROPOSED
         self.follower = self
         self._costs = StepCosts()
         self._nothing: Row = np.zeros(model.n_embd_out, np.float32)

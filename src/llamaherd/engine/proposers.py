@@ -28,10 +28,12 @@ def proposer_for(
         return None
     if draft_model == MTP:
         target.check_has_mtp()
-        if not target.is_hybrid:  # there the runner makes sure that states can go back
-            _check_memory(target, params)
         return MtpLayers(target, params)
-    _check_memory(target, params)
+    if target.forgets:
+        raise UnsupportedError(
+            f"{target.path.name} cannot be used with a draft_model: its memory cannot be cut back "
+            "when guesses fail"
+        )
     if draft_model == PROMPT_LOOKUP:
         return PromptLookup()
     draft = Model(draft_model)
@@ -41,13 +43,3 @@ def proposer_for(
     except BaseException:
         draft.close()
         raise
-
-
-def _check_memory(target: Model, params: ContextParams) -> None:
-    if not target.forgets(params):
-        return
-    slides_only = not target.forgets(replace(params, swa_full=True))
-    raise UnsupportedError(
-        f"{target.path.name} cannot be used with a draft_model: its memory cannot be cut back "
-        f"when guesses fail{' (with swa_full=True it can)' if slides_only else ''}"
-    )

@@ -72,7 +72,7 @@ class Runner:
     def __init__(
         self, model: Model, params: ContextParams, follower: Follower | None = None
     ) -> None:
-        self.can_cut = not model.forgets(params)
+        self.can_cut = not model.forgets
         self.n_seq = params.n_parallel + (KEPT_SEQUENCES if self.can_cut else 0)
         self.n_rollback = 0 if self.can_cut or follower is None else follower.most_guessed
         self._context = model.new_context(
@@ -109,7 +109,8 @@ class Runner:
             self._begin_to_follow(follower, model)
 
     def _begin_to_follow(self, follower: Follower, model: Model) -> None:
-        if c.llama_n_rs_seq(self._context.pointer) < self.n_rollback:
+        has_states = model.is_hybrid or model.is_recurrent
+        if has_states and c.llama_n_rs_seq(self._context.pointer) < self.n_rollback:
             self.close()
             raise UnsupportedError(
                 f"{model.path.name} cannot be used with a draft_model: llama.cpp cannot cut its "

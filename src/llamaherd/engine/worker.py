@@ -411,17 +411,18 @@ class Worker:
         )
 
     def _recover(self, error: DecodeError) -> None:
-        """After a failed native call: keep what memory holds; end the requests it concerns."""
+        """After a failed native call: keep what memory surely holds; end the requests concerned."""
         if error.code == MEMORY_BROKEN:
             self._fail(self._scheduler.running, error)
             self.forget()
             return
+        if not self._runner.can_cut:
+            # llama.cpp moves states, also of sequences that have no part in a step, before it
+            # computes (llama_memory_recurrent::find_slot), and writes over what leaves a window.
+            for seq_id in range(self._runner.n_seq):
+                self._drop_memory(seq_id)
         for request in self._scheduler.running:
             seq_id = self._scheduler.seq_id(request)
-            if self._runner.n_rollback and request in self._concerned:
-                # llama.cpp rolls a failed batch back by states that it may not have written.
-                self._drop_memory(seq_id)
-                continue
             held = request.tokens[: request.n_cached]
             kept = n_in_memory(held, self._runner.n_resident(seq_id))
             end = request.position(kept)

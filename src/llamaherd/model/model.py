@@ -184,9 +184,14 @@ class Model:
         kind = c.llama_model_rope_type(self.handle.pointer)
         return kind in (c.LLAMA_ROPE_TYPE_MROPE, c.LLAMA_ROPE_TYPE_IMROPE)
 
-    def forgets(self, params: ContextParams) -> bool:
-        """Whether memory cannot be cut back to any position (recurrent, hybrid, sliding window)."""
-        slides = c.llama_model_n_swa(self.handle.pointer) > 0 and not params.swa_full
+    @property
+    def forgets(self) -> bool:
+        """Whether memory cannot be cut back to any position (recurrent, hybrid, sliding window).
+
+        Whatever ``swa_full`` says: llama.cpp writes over what is out of the window then, too
+        (llama_kv_cache::find_slot).
+        """
+        slides = c.llama_model_n_swa(self.handle.pointer) > 0
         return self.is_recurrent or self.is_hybrid or slides
 
     @property
