@@ -243,6 +243,12 @@ class Runner:
             self._follower.cut(seq_id, n_kept)
         return n_kept
 
+    def clear(self) -> None:
+        """Drop the memory of all sequences, and what memory notes of their places."""
+        c.llama_memory_clear(self._memory, False)
+        for seq_id in range(self.n_seq):
+            self.cut(seq_id, 0)  # for who follows
+
     def n_resident(self, seq_id: int) -> int:
         """The position behind a sequence's last one in memory."""
         return int(c.llama_memory_seq_pos_max(self._memory, seq_id)) + 1

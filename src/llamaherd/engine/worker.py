@@ -419,8 +419,9 @@ class Worker:
         if not self._runner.can_cut:
             # llama.cpp moves states, also of sequences that have no part in a step, before it
             # computes (llama_memory_recurrent::find_slot), and writes over what leaves a window.
+            self._runner.clear()
             for seq_id in range(self._runner.n_seq):
-                self._drop_memory(seq_id)
+                self._scheduler.forget(seq_id)
         for request in self._scheduler.running:
             seq_id = self._scheduler.seq_id(request)
             held = request.tokens[: request.n_cached]
