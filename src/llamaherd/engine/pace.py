@@ -62,6 +62,8 @@ class PrefillPace:
             known = self._draw_s.get(n_drawing)
             if known is None or not reading or seconds < known:
                 self._draw_s[n_drawing] = _mixed(known, seconds)
+            if not self._owed_s:
+                return
         draw_s = self._draw_s.get(n_drawing)
         if draw_s is None:
             self._owed_s = seconds  # the next step tells what drawing costs

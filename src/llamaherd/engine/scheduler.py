@@ -259,10 +259,13 @@ class Scheduler:
 
     def _next_adapters(self) -> AdapterKey:
         """Requests with the same adapters go together; each such group has its turn."""
-        groups = list(dict.fromkeys([r.adapters for r in self._seq_ids]))
+        others = [r for r in self._seq_ids if r.adapters != self._adapters]
+        if not others:
+            return self._adapters
+        groups = list(dict.fromkeys(r.adapters for r in self._seq_ids))
         if self._adapters in groups:
             return groups[(groups.index(self._adapters) + 1) % len(groups)]
-        return groups[0] if groups else self._adapters
+        return groups[0]
 
     def _draw(self, request: Request, n_guesses: int) -> Slice:
         start, guesses = request.n_cached, request.proposal[:n_guesses]
