@@ -16,7 +16,7 @@ TESTS = "every_number_of_tokens or rows_that_fill or every_value or adversarial 
 def test_products_agree(plugin: Path, key: str) -> None:
     environment = {**os.environ, "LLAMAHERD_KERNELS": str(plugin), "LLAMAHERD_KERNELS_ISA": key}
     here = Path(__file__).parent
-    files = (here / "test_products.py", here / "test_repacking.py")
+    files = (str(here / "test_products.py"), str(here / "test_repacking.py"))
     command = [sys.executable, "-m", "pytest", "-n", "0", "-q", "-rs", "-k", TESTS, *files]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if "no kernels for this CPU" in done.stdout:
