@@ -1,40 +1,11 @@
-// AVX2, for CPUs without VNNI: a byte product takes three instructions. Two registers cover the 16 rows.
+// AVX2, for CPUs without VNNI: a byte product takes three instructions.
 #pragma once
 
-#include <immintrin.h>
-
-#include "inline.h"
-#include "layout.h"
+#include "simd_256.h"
 
 namespace herd {
 
-struct Avx2 {
-    using Int = __m256i;
-    using Float = __m256;
-    static constexpr int kLanes = 8;
-    static constexpr int kParts = kRows / kLanes;
-
-    static HERD_INLINE Int zero() { return _mm256_setzero_si256(); }
-    static HERD_INLINE Float zero_float() { return _mm256_setzero_ps(); }
-    static HERD_INLINE Int line(const void* p) { return _mm256_load_si256(static_cast<const __m256i*>(p)); }
-    static HERD_INLINE Int bytes(int value) { return _mm256_set1_epi8(static_cast<char>(value)); }
-    static HERD_INLINE Int repeat(const void* word) { return _mm256_set1_epi32(*static_cast<const int32_t*>(word)); }
-    static HERD_INLINE Float repeat_float(const void* word) { return _mm256_set1_ps(*static_cast<const float*>(word)); }
-    static HERD_INLINE void store_line(void* p, Int value) { _mm256_store_si256(static_cast<__m256i*>(p), value); }
-
-    template <int N>
-    static HERD_INLINE Int right(Int x) { return _mm256_srli_epi16(x, N); }
-    template <int N>
-    static HERD_INLINE Int left(Int x) { return _mm256_slli_epi16(x, N); }
-    static HERD_INLINE Int both(Int x, Int y) { return _mm256_and_si256(x, y); }
-    static HERD_INLINE Int with_bits(Int low, Int high, Int mask) {
-        return _mm256_or_si256(low, _mm256_and_si256(high, mask));
-    }
-    static HERD_INLINE Int table16(const uint8_t* entries) {
-        return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(entries)));
-    }
-    static HERD_INLINE Int look_up(Int table, Int index) { return _mm256_shuffle_epi8(table, index); }
-
+struct Avx2 : Registers256 {
     // Pairs of products are added up in 16 bits, which saturate: weights of 8 bits do not fit.
     static HERD_INLINE void dot(Int& sum, Int w, const void* p) {
         const Int pairs = _mm256_maddubs_epi16(w, repeat(p));
@@ -43,31 +14,6 @@ struct Avx2 {
     static HERD_INLINE void dot16(Int& sum, Int w, const void* p) {
         sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w, repeat(p)));
     }
-    static HERD_INLINE void pin(Int& x) { asm volatile("" : "+x"(x)); }
-
-    static HERD_INLINE Float to_float(Int x) { return _mm256_cvtepi32_ps(x); }
-    static HERD_INLINE Float multiply(Float x, Float y) { return _mm256_mul_ps(x, y); }
-    static HERD_INLINE Float multiply_add(Float x, Float y, Float sum) { return _mm256_fmadd_ps(x, y, sum); }
-    static HERD_INLINE Float multiply_subtract(Float x, Float y, Float sum) { return _mm256_fnmadd_ps(x, y, sum); }
-
-    static HERD_INLINE Float halves(const Half* p) {
-        return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
-    }
-    static HERD_INLINE Float scales(const uint8_t* p) {
-        return to_float(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
-    }
-    static HERD_INLINE Float scales(const int8_t* p) {
-        return to_float(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
-    }
-    static HERD_INLINE Int byte_pairs(const uint8_t* p) {
-        return _mm256_cvtepu8_epi16(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
-    }
-
-    static HERD_INLINE Int mask(int n) {
-        return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-    }
-    static HERD_INLINE Float load(const float* p, int n) { return _mm256_maskload_ps(p, mask(n)); }
-    static HERD_INLINE void store(float* p, int n, Float x) { _mm256_maskstore_ps(p, mask(n), x); }
 };
 
 }  // namespace herd
