@@ -98,18 +98,8 @@ class BoundedEnvironment(SandboxedEnvironment):
 
         @functools.wraps(function)
         def paying(*args: Any, **kwargs: Any) -> Any:
-            steps = 1
-            for value in args:
-                kind = type(value)
-                if kind is str:
-                    steps += len(value) // CHARS_A_STEP
-                elif kind not in SMALL:
-                    args = materialised(args)
-                    steps += cost(args, measure)
-                    break
-            if kwargs:
-                steps += cost(kwargs.values())
-            self.spend(steps)
+            args = materialised(args)
+            self.spend(1 + cost(args, measure) + cost(kwargs.values()))
             if check is not None and (kwargs or len(args) > own):
                 check(*args[own - 1 :], **kwargs)
             return self._made(function(*args, **kwargs))
@@ -250,10 +240,7 @@ class BoundedEnvironment(SandboxedEnvironment):
         """A body that is about to run."""
         if type(steps) is not int or steps < 0:
             raise LimitError("it changes its own bounds")
-        budget = self._local.budget
-        budget.steps -= steps
-        if budget.steps < budget.next_look:
-            budget.look()
+        self.spend(steps)
         return value
 
     def _snapshot(self, items: Iterable[Any]) -> Iterable[Any]:
