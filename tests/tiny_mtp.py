@@ -34,13 +34,7 @@ def plain(
         holds: which tensors the file has.
     """
     weights = weights or Weights()
-    for at in range(LAYERS + n_layers):
-        blk = f"blk.{at}."
-        weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
-        weights.attention(blk)
-        weights.feed_forward(blk)
-        if at >= LAYERS:
-            _joint(weights, blk)
+    _layers(weights, n_layers)
     weights.add("output_norm.weight", WIDTH, ones=True)
     weights.tensors = [tensor for tensor in weights.tensors if holds(tensor.name)]
     return model_bytes(
@@ -97,13 +91,7 @@ def hybrid() -> bytes:
 def sliding() -> bytes:
     """A Step 3.5 model with two extra layers; one layer sees the last 32 tokens."""
     weights, extra = Weights(), 2
-    for at in range(LAYERS + extra):
-        blk = f"blk.{at}."
-        weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
-        weights.attention(blk)
-        weights.feed_forward(blk)
-        if at >= LAYERS:
-            _joint(weights, blk)
+    _layers(weights, extra)
     weights.add("output_norm.weight", WIDTH, ones=True)
     weights.add("output.weight", WIDTH, len(_words()))
     no_limits = [0.0] * (LAYERS + extra)
@@ -147,6 +135,17 @@ def foreseeing() -> bytes:
         weights.put(f"blk.{at}.attn_output.weight", np.zeros((WIDTH, WIDTH)))
         weights.put(f"blk.{at}.ffn_down.weight", np.zeros((WIDTH, HIDDEN)))
     return plain(weights)
+
+
+def _layers(weights: Weights, n_extra: int) -> None:
+    """The model's layers of attention, and so many more that predict."""
+    for at in range(LAYERS + n_extra):
+        blk = f"blk.{at}."
+        weights.add(f"{blk}attn_norm.weight", WIDTH, ones=True)
+        weights.attention(blk)
+        weights.feed_forward(blk)
+        if at >= LAYERS:
+            _joint(weights, blk)
 
 
 def _joint(weights: Weights, blk: str) -> None:
