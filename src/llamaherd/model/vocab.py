@@ -183,7 +183,7 @@ class Vocab:
         return piece
 
     def all_token_bytes(self) -> list[bytes]:
-        """The bytes of every token, control tokens spelled out; in one go, a tenth of a second."""
+        """The bytes of every token, control tokens spelled out; 128,000 take 0.3 s."""
         self._demand_tokenizer()
         with self._model.held():
             buffer = _PieceBuffer()
