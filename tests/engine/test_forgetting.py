@@ -6,14 +6,18 @@ import itertools
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny_forgetting import FORGETTING
 
-from llamaherd import Llama, UnsupportedError
-from llamaherd.engine.plan import Plan
+from llamaherd import ContextParams, Llama, UnsupportedError
+from llamaherd.engine.plan import Plan, Slice
+from llamaherd.engine.request import Request
+from llamaherd.engine.runner import Runner
+from llamaherd.model import Model
 
 COMMON = list(range(10, 130))
 GREEDY: dict[str, Any] = {"temperature": 0, "max_tokens": 12, "ignore_eos": True}
@@ -140,3 +144,52 @@ def test_the_whole_cache_of_a_window_is_not_trusted(tmp_path: Path) -> None:
 def test_guessing_ahead_is_refused(model_file: Path) -> None:
     with pytest.raises(UnsupportedError, match="cannot be cut back"):
         Llama(model_file, n_ctx=256, draft_model="prompt_lookup")
+
+
+def _logits_behind(
+    runner: Runner, texts: list[list[int]], chance: random.Random
+) -> list[list[float]]:
+    """Read the texts beside each other, in pieces of random length."""
+    requests = [Request(text) for text in texts]
+    found: dict[int, list[float]] = {}
+    while len(found) < len(texts):
+        slices, room = [], runner.n_batch
+        for seq_id in chance.sample(range(len(texts)), len(texts)):
+            request = requests[seq_id]
+            n = min(chance.randint(1, 30), request.n_pending, room)
+            if n:
+                begin, request.n_cached = request.n_cached, request.n_cached + n
+                tokens = request.tokens[begin : begin + n]
+                slices.append(Slice(request, seq_id, begin, tokens, "last"))
+                room -= n
+        ends = runner.run(Plan((), (), tuple(slices)))
+        for piece, row in zip(slices, ends, strict=True):
+            if piece.catches_up:
+                found[piece.seq_id] = runner.logits(row).tolist()
+    return [found[seq_id] for seq_id in range(len(texts))]
+
+
+def test_texts_read_in_pieces_beside_others_are_read_as_alone(model_file: Path) -> None:
+    """Where a step of several parts would lose some of a window, it has only one."""
+    chance = random.Random(4)
+    texts = [[chance.randint(10, 70) for _ in range(chance.randint(150, 250))] for _ in range(4)]
+    params = ContextParams(
+        n_ctx=1024,
+        n_parallel=4,
+        n_batch=64,
+        n_ubatch=16,
+        n_threads=1,
+        flash_attn=False,
+        type_k="f32",
+        type_v="f32",
+    )
+    with Model(model_file) as model, closing(Runner(model, params)) as runner:
+        for _ in range(20):
+            alone = []
+            for text in texts:
+                runner.clear()
+                alone += _logits_behind(runner, [text], chance)
+            runner.clear()
+            together = _logits_behind(runner, texts, chance)
+            for one, other in zip(alone, together, strict=True):
+                assert other == pytest.approx(one, abs=1e-3)

@@ -191,8 +191,11 @@ class Model:
         Whatever ``swa_full`` says: llama.cpp writes over what is out of the window then, too
         (llama_kv_cache::find_slot).
         """
-        slides = c.llama_model_n_swa(self.handle.pointer) > 0
-        return self.is_recurrent or self.is_hybrid or slides
+        return self.is_recurrent or self.is_hybrid or self._slides
+
+    @property
+    def _slides(self) -> bool:
+        return int(c.llama_model_n_swa(self.handle.pointer)) > 0
 
     @property
     def chat_templates(self) -> dict[str, str]:
@@ -278,6 +281,11 @@ class Model:
             together = max(native.n_seq_max * (n_rollback + 1), n_rollback + 2)
             native.n_ubatch = max(native.n_ubatch, together)
             native.n_batch = max(native.n_batch, native.n_ubatch)
+        if self._slides:
+            # One part a batch: of several llama.cpp tries out where all will lie before it computes
+            # the first, and does not put back what it dropped of windows on the way
+            # (llama_kv_cache::prepare and apply_ubatch, v0.5).
+            native.n_batch = native.n_ubatch = max(native.n_ubatch, params.n_parallel)
         return self._context(native)
 
     def new_mtp_context(self, params: ContextParams, *, n_ctx: int, n_seq: int) -> ContextHandle:
