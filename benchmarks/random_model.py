@@ -56,9 +56,9 @@ def write_f16(path: Path) -> None:
     writer.add_rope_dimension_count(WIDTH // HEADS)
     writer.add_vocab_size(N_VOCAB)
     writer.add_file_type(1)
-    _add_vocabulary(writer)
+    add_vocabulary(writer, N_VOCAB)
     for name, shape in _shapes():
-        weights = _norm(shape) if len(shape) == 1 else _weights(shape)
+        weights = _norm(shape) if len(shape) == 1 else noise(shape)
         if name == "token_embd.weight":
             weights[NEVER_DRAWN] = 0.0
         writer.add_tensor(name, weights)
@@ -102,8 +102,8 @@ _NOISE = np.random.default_rng(0).standard_normal(1 << 22, dtype=np.float32) * 0
 _random = np.random.default_rng(1)
 
 
-def _weights(shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """Normal noise, repeated from a random place: drawing a billion numbers would take minutes."""
+def noise(shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Normal, in 16 bits, repeated from a random place: a billion draws would take minutes."""
     rolled = np.roll(_NOISE.astype(np.float16), int(_random.integers(_NOISE.size)))
     return np.resize(rolled, shape)
 
@@ -112,8 +112,9 @@ def _norm(shape: tuple[int, ...]) -> npt.NDArray[Any]:
     return np.ones(shape, dtype=np.float32)
 
 
-def _add_vocabulary(writer: GGUFWriter) -> None:
-    tokens, merges = _vocabulary()
+def add_vocabulary(writer: GGUFWriter, n_vocab: int) -> None:
+    """A byte-level BPE of so many tokens."""
+    tokens, merges = _vocabulary(n_vocab)
     types = [TokenType.NORMAL] * (len(tokens) - 2) + [TokenType.CONTROL] * 2
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("llama-bpe")
@@ -124,7 +125,7 @@ def _add_vocabulary(writer: GGUFWriter) -> None:
     writer.add_eos_token_id(len(tokens) - 1)
 
 
-def _vocabulary() -> tuple[list[str], list[str]]:
+def _vocabulary(n_vocab: int) -> tuple[list[str], list[str]]:
     """Single bytes, then words of two, three and four letters, each made of the one before."""
     plain = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     spare = itertools.count(256)
@@ -132,7 +133,7 @@ def _vocabulary() -> tuple[list[str], list[str]]:
     words: list[str] = []
     for length in (2, 3, 4):
         words += map("".join, itertools.product(string.ascii_lowercase, repeat=length))
-    words = words[: N_VOCAB - len(single) - 2]
+    words = words[: n_vocab - len(single) - 2]
     merges = [f"{word[:-1]} {word[-1]}" for word in words]
     return [*single, *words, "<|begin|>", "<|end|>"], merges
 

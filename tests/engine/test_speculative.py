@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,93 @@ def test_a_request_whose_guesses_fail_is_left_alone_longer_and_longer() -> None:
     gaps = [later - earlier for earlier, later in itertools.pairwise(tried)]
     assert gaps == sorted(gaps)
     assert len(tried) < 7
+
+
+class _Model:
+    """Guesses zeros, each of which takes a third of a step."""
+
+    likely, steady, most, follower = 1.0, True, 3, None
+
+    def seconds(self, n_guesses: int) -> float:
+        return n_guesses / 3
+
+    def propose(self, asked: Sequence[tuple[Request, int]]) -> list[list[int]]:
+        return [[0] * most for _, most in asked]
+
+    def forget(self, request: Request) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def _guessed(
+    speculation: Speculation, requests: list[Request], n_steps: int, *, true: bool
+) -> list[list[int]]:
+    """How many tokens each request guessed in each step, all of which come true or none."""
+    found = []
+    for _ in range(n_steps):
+        speculation.propose(requests, n_ctx=10_000)
+        found.append([len(request.proposal) for request in requests])
+        for request in requests:
+            if n := len(request.proposal):
+                speculation.observe(request, n, n if true else 0)
+            request.proposal = []
+    return found
+
+
+def _by_model(**options: Any) -> Speculation:
+    costs = StepCosts()
+    for n in (1, 2, 4, 8, 16):
+        costs.observe(n, 1 + n / 16)
+    return Speculation(_Model(), costs, **options)
+
+
+def test_a_model_whose_guesses_never_come_true_is_hardly_asked() -> None:
+    speculation = _by_model()
+    first = _guessed(speculation, [Request([1, 2])], 300, true=False)
+    assert sum(map(sum, first)) < 40
+    second = _guessed(speculation, [Request([1, 2])], 1000, true=False)
+    assert 1 <= sum(map(sum, second)) < 12, "it begins with what the first request showed"
+
+
+def test_a_model_whose_guesses_begin_to_come_true_is_asked_again() -> None:
+    speculation = _by_model()
+    _guessed(speculation, [Request([1, 2])], 100, true=False)
+    found = _guessed(speculation, [Request([1, 2])], 4000, true=True)
+    assert all(n == [3] for n in found[-1000:])
+    assert all(n == [3] for n in _guessed(speculation, [Request([1, 2])], 5, true=True))
+
+
+def test_who_cannot_hope_for_guesses_does_not_keep_others_from_them() -> None:
+    speculation = _by_model()
+    good, bad = Request([1]), Request([2])
+    for _ in range(60):
+        speculation.propose([good, bad], n_ctx=10_000)
+        for request in (good, bad):
+            if n := len(request.proposal):
+                speculation.observe(request, n, n if request is good else 0)
+            request.proposal = []
+    speculation.propose([good, bad], n_ctx=10_000)
+    assert len(good.proposal) > 0
+    assert len(bad.proposal) <= 1
+
+
+def test_requests_that_must_guess_alike_are_tried_together() -> None:
+    speculation = _by_model(alike=True)
+    requests = [Request([n]) for n in range(4)]
+    found = _guessed(speculation, requests, 600, true=False)
+    assert all(len(set(each)) == 1 for each in found)
+    assert 1 <= sum(each[0] for each in found[100:]) < 5
+
+
+def test_one_slow_step_does_not_decide_for_ever() -> None:
+    costs = StepCosts()
+    costs.observe(4, 60.0)
+    costs.observe(4, 1.0)
+    assert costs.seconds(4) == 1.0
+    costs.observe(4, 60.0)
+    assert costs.seconds(4) == pytest.approx(1.2)
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,8 @@ class DraftModel:
         ContextCreateError: too little memory for a second context.
     """
 
-    likely = 0.8
+    likely = 1.0
+    steady = True
     most = MOST_PROPOSED
     follower = None
 
@@ -52,7 +53,9 @@ class DraftModel:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         _check_vocabulary(draft, target)
-        self._model, self._clock, self._costs = draft, clock, StepCosts()
+        self._model, self._clock = draft, clock
+        self._costs = StepCosts()  # of guessing, by the number of guesses
+        self._costs.observe(0, 0.0)
         self._runner = Runner(draft, params)
         if not self._runner.can_cut or not self._runner.generates:
             self._runner.close()
@@ -63,21 +66,23 @@ class DraftModel:
 
     def seconds(self, n_guesses: int) -> float:
         """As many steps of the small model."""
-        return n_guesses * (self._costs.seconds(1) or 0.0)
+        return self._costs.seconds(n_guesses) or 0.0
 
     def propose(self, asked: Sequence[tuple[Request, int]]) -> list[list[int]]:
         """Read what is new, then draw greedily; nothing where the small model fails."""
         if sum(request not in self._sequences for request, _ in asked) > len(self._free):
             self._start_over()
         guesses: dict[Request, list[int]] = {request: [] for request, _ in asked}
+        n_unread = max(len(request.tokens) - self._n_read(request) for request, _ in asked)
+        n_steps = max(most for _, most in asked)
+        begin = self._clock()
         try:
-            for step in range(max(most for _, most in asked)):
-                begin = self._clock()
+            for _ in range(n_steps):
                 behind = [(r, guesses[r]) for r, most in asked if len(guesses[r]) < most]
                 for (request, _), token in zip(behind, self._next(behind), strict=True):
                     guesses[request].append(token)
-                if step:  # the first one also reads what is new
-                    self._costs.observe(1, self._clock() - begin)
+            if n_unread <= MOST_PROPOSED + 1:  # as after a step with guesses, not as after a prompt
+                self._costs.observe(n_steps, self._clock() - begin)
         except DecodeError:
             self._start_over()
         return [up_to_end(self._model.vocab, guesses[request]) for request, _ in asked]
@@ -100,6 +105,10 @@ class DraftModel:
             slices = self._read_some(slices)
         ends = self._run(slices)
         return [int(self._runner.logits(row).argmax()) for row in ends]
+
+    def _n_read(self, request: Request) -> int:
+        sequence = self._sequences.get(request)
+        return 0 if sequence is None else len(sequence.tokens)
 
     def _slice(self, request: Request, guessed: list[int]) -> Slice:
         """What the small model has not read of this request."""

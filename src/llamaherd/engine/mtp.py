@@ -77,7 +77,8 @@ class MtpLayers:
         clock: monotonic, in seconds.
     """
 
-    likely = 0.7
+    likely = 1.0
+    steady = True
 
     def __init__(
         self, model: Model, params: ContextParams, clock: Callable[[], float] = time.monotonic
@@ -85,7 +86,8 @@ class MtpLayers:
         self._model, self._params, self._clock = model, params, clock
         self.most = self.most_guessed = MOST_GUESSED if model.forgets else MOST_PROPOSED
         self.follower = self
-        self._costs = StepCosts()
+        self._costs = StepCosts()  # of guessing, by the number of guesses
+        self._costs.observe(0, 0.0)
         self._nothing: Row = np.zeros(model.n_embd_out, np.float32)
         self._unread: dict[int, _Unread] = {}  # by sequence
         self._seq_ids: dict[Request, int] = {}
@@ -158,8 +160,8 @@ class MtpLayers:
     # -- guessing -----------------------------------------------------------------------------
 
     def seconds(self, n_guesses: int) -> float:
-        """As many steps of the layers."""
-        return n_guesses * (self._costs.seconds(1) or 0.0)
+        """As many steps of the layers, after one that reads what the model has read."""
+        return self._costs.seconds(n_guesses) or 0.0
 
     def propose(self, asked: Sequence[tuple[Request, int]]) -> list[list[int]]:
         """Read what is new, then guess greedily; nothing where the layers fail."""
@@ -190,12 +192,16 @@ class MtpLayers:
         return _Draft(seq_id, most, position, request.tokens[-1], unread.hidden[-1])
 
     def _guess(self, drafts: Sequence[_Draft]) -> None:
-        self._catch_up([draft.seq_id for draft in drafts])
+        seq_ids = [draft.seq_id for draft in drafts]
+        n_unread = max((len(self._unread[seq_id].tokens) for seq_id in seq_ids), default=0)
         begun = [(draft.seq_id, draft.position) for draft in drafts]
-        for _ in range(max((draft.most for draft in drafts), default=0)):
-            begin = self._clock()
+        most = max((draft.most for draft in drafts), default=0)
+        begin = self._clock()
+        self._catch_up(seq_ids)
+        for _ in range(most):
             self._advance([draft for draft in drafts if len(draft.guessed) < draft.most])
-            self._costs.observe(1, self._clock() - begin)
+        if n_unread <= MOST_PROPOSED + 1:  # as after a step with guesses, not as after a prompt
+            self._costs.observe(most, self._clock() - begin)
         for seq_id, position in begun:  # they are read again, with the model's hidden states
             c.llama_memory_seq_rm(self._memory, seq_id, position, -1)
 

@@ -84,9 +84,17 @@ class StepCosts:
         self._seconds: dict[int, float] = {}
 
     def observe(self, n_tokens: int, seconds: float) -> None:
-        """A step of so many tokens took so long."""
+        """A step of so many tokens took so long.
+
+        One in which the machine did something else must not count for long: it may be the only
+        one of its size, and decide that there is no other.
+        """
         if n_tokens <= MOST_TIMED_TOKENS:
-            self._seconds[n_tokens] = _mixed(self._seconds.get(n_tokens), seconds)
+            known = self._seconds.get(n_tokens)
+            if known is not None and seconds < known / 2:
+                known = None
+            bounded = seconds if known is None else min(seconds, 2 * known)
+            self._seconds[n_tokens] = _mixed(known, bounded)
 
     @property
     def most_to_try(self) -> int:

@@ -6,12 +6,14 @@ are there already; the first other token ends the step. Every token is a genuine
 model's distribution, so answers are what they are without guessing, greedy and sampled alike.
 
 How many to guess is decided for each request from what it costs (``pace.StepCosts``) and from how
-many of its guesses came true. A request whose guesses fail is left alone for longer and longer.
+many of its guesses came true. Where the text decides (a passage repeats or it does not), a request
+whose guesses fail is left alone for longer and longer. Where a model guesses, what one request
+shows is what the next begins with, and where guesses do not pay a single one is tried now and then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,15 +22,18 @@ from llamaherd.engine.plan import Follower
 from llamaherd.engine.request import Request
 
 MOST_PROPOSED = 16
-MEMORY = 0.9  # of the acceptance seen so far, a step
-FIRST_REST_TOKENS, LONGEST_REST_TOKENS = 8, 256
+MEMORY, MEMORY_OF_ALL = 0.9, 0.95  # of the acceptance seen so far, a guess
+FIRST_REST, LONGEST_REST = 8, 256
 
 
 class Proposer(Protocol):
     """Guesses what follows the tokens of requests."""
 
     likely: float
-    """Share of its guesses expected to come true before anything is known."""
+    """Share of its guesses taken to come true before anything is known; 1: try and see."""
+
+    steady: bool
+    """Whether its guesses come true about as often in one text as in another."""
 
     most: int
     """Most guesses a step that are worth asking for."""
@@ -51,18 +56,33 @@ class Proposer(Protocol):
 
 
 @dataclass
+class _Rest:
+    """A time without guesses, twice as long each time, in steps."""
+
+    left: int = 0
+    following: int = FIRST_REST
+
+    def over(self) -> bool:
+        """Whether a step is the first one after it; counts it."""
+        self.left -= 1
+        return self.left < 0
+
+    def take(self) -> None:
+        """Begin it."""
+        self.left, self.following = self.following, min(2 * self.following, LONGEST_REST)
+
+
+@dataclass
 class _Record:
     """How guessing went for one request.
 
     Attributes:
         likely: share of checked guesses that came true, recent ones first.
-        rest: tokens to draw before the next attempt.
-        next_rest: how long the next rest will be.
+        rest: where the text decides.
     """
 
     likely: float
-    rest: int = 0
-    next_rest: int = FIRST_REST_TOKENS
+    rest: _Rest = field(default_factory=_Rest)
 
 
 @dataclass
@@ -79,20 +99,27 @@ class Speculation:
     n_proposed: int = 0
     n_accepted: int = 0
     _records: dict[Request, _Record] = field(default_factory=dict)
+    _likely: float = field(init=False)  # what requests begin with
+    _rest: _Rest = field(default_factory=_Rest)  # where a model guesses
+
+    def __post_init__(self) -> None:
+        self._likely = self.proposer.likely
 
     def propose(self, drawing: Sequence[Request], n_ctx: int) -> None:
         """Set the ``proposal`` of requests that are worth it."""
-        asked = [(r, self._most(r, len(drawing), n_ctx)) for r in drawing]
+        if not drawing:
+            return
+        most = {request: self._most(request, len(drawing), n_ctx) for request in drawing}
         if self.alike:
-            fewest = min((most for _, most in asked), default=0)
-            asked = [(request, fewest) for request, _ in asked]
-        asked = [(request, most) for request, most in asked if most > 0]
+            most = dict.fromkeys(drawing, min(most.values()))
+        found = self._steady(most) if self.proposer.steady else self._by_text(most)
+        asked = [(request, n) for request, n in found.items() if n > 0]
         if not asked:
             return
         proposed = self.proposer.propose(asked)
         upto = min(map(len, proposed)) if self.alike else None
-        for (request, _), found in zip(asked, proposed, strict=True):
-            request.proposal = found[:upto]
+        for (request, _), guessed in zip(asked, proposed, strict=True):
+            request.proposal = guessed[:upto]
 
     def observe(self, request: Request, n_checked: int, n_accepted: int) -> None:
         """So many guesses were checked, and so many came true before one did not."""
@@ -102,10 +129,14 @@ class Speculation:
         n_judged = min(n_checked, n_accepted + 1)
         for came_true in [1.0] * n_accepted + [0.0] * (n_judged - n_accepted):
             record.likely = MEMORY * record.likely + (1 - MEMORY) * came_true
+            if self.proposer.steady:
+                self._likely = MEMORY_OF_ALL * self._likely + (1 - MEMORY_OF_ALL) * came_true
+        if self.proposer.steady:
+            return
         if n_accepted:
-            record.next_rest = FIRST_REST_TOKENS
+            record.rest.following = FIRST_REST
         else:
-            _take_rest(record)
+            record.rest.take()
 
     def forget(self, request: Request) -> None:
         """The request has ended."""
@@ -117,37 +148,57 @@ class Speculation:
         self.proposer.close()
 
     def _record(self, request: Request) -> _Record:
-        return self._records.setdefault(request, _Record(self.proposer.likely))
+        return self._records.setdefault(request, _Record(self._likely))
 
     def _most(self, request: Request, n_drawing: int, n_ctx: int) -> int:
-        """How many guesses give the most tokens a second; 0: none do."""
-        record = self._record(request)
-        if record.rest > 0:
-            record.rest -= 1
-            return 0
+        """How many guesses it may have."""
         left = n_ctx - len(request.tokens) - 1
         if request.n_left is not None:
             left = min(left, request.n_left - 1)
-        if request.prompt_logprobs or request.spans or left <= 0:  # who guesses reads tokens only
+        if request.prompt_logprobs or request.spans:  # who guesses reads tokens only
             return 0
-        most = min(left, self.proposer.most, self.costs.most_to_try // n_drawing - 1)
-        best = max(range(max(0, most) + 1), key=lambda n: self._rate(record, n, n_drawing))
-        if best == 0:
-            _take_rest(record)
-            record.likely = max(record.likely, self.proposer.likely)  # then try once more
-        return best
+        return max(0, min(left, self.proposer.most, self.costs.most_to_try // n_drawing - 1))
 
-    def _rate(self, record: _Record, n: int, n_drawing: int) -> float:
-        """Tokens a second with ``n`` guesses: 1 + p + p^2 + ... + p^n of them a step."""
+    def _by_text(self, most: Mapping[Request, int]) -> dict[Request, int]:
+        """The best number for each that does not rest."""
+        found = {}
+        for request, n in most.items():
+            record = self._record(request)
+            if n > 0 and record.rest.over():
+                found[request] = self._best([request], n, len(most))
+                if not found[request]:
+                    record.rest.take()
+                    record.likely = max(record.likely, self.proposer.likely)  # then try once more
+        return found
+
+    def _steady(self, most: Mapping[Request, int]) -> dict[Request, int]:
+        """The best number for each; now and then a single guess where none is best."""
+        n_drawing = len(most)
+        if self.alike:
+            found = dict.fromkeys(most, self._best(list(most), min(most.values()), n_drawing))
+        else:
+            found = {request: self._best([request], n, n_drawing) for request, n in most.items()}
+        if any(found.values()):
+            self._rest.following = FIRST_REST
+        idle = [request for request, n in found.items() if n == 0 < most[request]]
+        if idle and self._rest.over():
+            self._rest.take()
+            hopeful = max(idle, key=lambda request: self._record(request).likely)
+            found.update(dict.fromkeys(idle if self.alike else [hopeful], 1))
+        return found
+
+    def _best(self, group: Sequence[Request], most: int, n_drawing: int) -> int:
+        """How many guesses for each of a group give the most tokens a second; 0: none do."""
+        likely = [self._record(request).likely for request in group]
+        return max(range(most + 1), key=lambda n: self._rate(likely, n, n_drawing))
+
+    def _rate(self, likely: Sequence[float], n: int, n_drawing: int) -> float:
+        """Tokens a second with ``n`` guesses: of each request 1 + p + p^2 + ... + p^n a step."""
         seconds = self.costs.seconds(n_drawing * (1 + n))
         if not seconds:
             return -n  # nothing is known yet, not even of plain steps: wait for one
-        return sum(record.likely**i for i in range(n + 1)) / (seconds + self.proposer.seconds(n))
-
-
-def _take_rest(record: _Record) -> None:
-    record.rest = record.next_rest
-    record.next_rest = min(2 * record.next_rest, LONGEST_REST_TOKENS)
+        n_tokens = sum(p**i for p in likely for i in range(n + 1))
+        return n_tokens / (seconds + self.proposer.seconds(n))
 
 
 class Ends(Protocol):
@@ -171,6 +222,7 @@ class PromptLookup:
     """
 
     likely = 0.6
+    steady = False
     most = MOST_PROPOSED
     follower = None
 
