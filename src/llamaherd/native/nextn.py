@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from llamaherd.errors import DecodeError
 from llamaherd.native import bindings as c
-from llamaherd.native.library import library
+from llamaherd.native.library import keeping_the_lock, library
 
 _NAMES = {
     "give": "_Z26llama_set_embeddings_nextnP13llama_contextbb",  # (llama_context *, bool, bool)
@@ -29,13 +29,13 @@ _NAMES = {
 
 @functools.cache
 def _functions() -> dict[str, Any] | None:
-    found = {key: library().symbol(name) for key, name in _NAMES.items()}
-    give, row = found["give"], found["row"]
-    if give is None or row is None:
+    give = library().symbol(_NAMES["give"])
+    if give is None or library().symbol(_NAMES["row"]) is None:
         return None
     give.argtypes, give.restype = [c_void_p, c_bool, c_bool], None
-    row.argtypes, row.restype = [c_void_p, c_int32], c_void_p
-    return found
+    # Called for every request in every step: takes no time, so Python's lock is kept.
+    row = keeping_the_lock(_NAMES["row"], c_void_p, c_void_p, c_int32)
+    return {"give": give, "row": row}
 
 
 def available() -> bool:
@@ -65,9 +65,8 @@ def hidden_states(
     address = functions["row"](context, row)
     if not address:
         raise DecodeError(0, f"no hidden state at row {row}")
-    native = (ctypes.c_float * (n * width)).from_address(address)
-    array: npt.NDArray[np.float32] = np.ctypeslib.as_array(native).reshape(n, width).copy()
-    return array
+    copied = ctypes.string_at(address, n * width * ctypes.sizeof(ctypes.c_float))
+    return np.frombuffer(copied, np.float32).reshape(n, width)
 
 
 class PairBatch:
