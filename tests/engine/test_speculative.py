@@ -132,8 +132,14 @@ def test_a_model_whose_guesses_begin_to_come_true_is_asked_again() -> None:
     speculation = _by_model()
     _guessed(speculation, [Request([1, 2])], 100, true=False)
     found = _guessed(speculation, [Request([1, 2])], 4000, true=True)
-    assert all(n == [3] for n in found[-1000:])
-    assert all(n == [3] for n in _guessed(speculation, [Request([1, 2])], 5, true=True))
+    assert found[-1000:].count([3]) > 950
+    assert [3] in _guessed(speculation, [Request([1, 2])], 2, true=True)
+
+
+def test_what_plain_steps_take_stays_known() -> None:
+    speculation = _by_model()
+    found = _guessed(speculation, [Request([1, 2])], 320, true=True)
+    assert found.count([0]) == 10
 
 
 def test_who_cannot_hope_for_guesses_does_not_keep_others_from_them() -> None:

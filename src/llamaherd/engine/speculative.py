@@ -24,6 +24,8 @@ from llamaherd.engine.request import Request
 MOST_PROPOSED = 16
 MEMORY, MEMORY_OF_ALL = 0.9, 0.95  # of the acceptance seen so far, a guess
 FIRST_REST, LONGEST_REST = 8, 256
+PLAIN_EVERY = 32
+"""Of the steps in which a model guesses one is left plain: what they save must stay known."""
 
 
 class Proposer(Protocol):
@@ -101,6 +103,7 @@ class Speculation:
     _records: dict[Request, _Record] = field(default_factory=dict)
     _likely: float = field(init=False)  # what requests begin with
     _rest: _Rest = field(default_factory=_Rest)  # where a model guesses
+    _n_guessing: int = 0
 
     def __post_init__(self) -> None:
         self._likely = self.proposer.likely
@@ -180,6 +183,9 @@ class Speculation:
             found = {request: self._best([request], n, n_drawing) for request, n in most.items()}
         if any(found.values()):
             self._rest.following = FIRST_REST
+            self._n_guessing += 1
+            if self._n_guessing % PLAIN_EVERY == 0:
+                return {}
         idle = [request for request, n in found.items() if n == 0 < most[request]]
         if idle and self._rest.over():
             self._rest.take()
