@@ -71,6 +71,8 @@ def measure(kind: str, rounds: int, n_drawn: int) -> None:
     options: dict[str, Any] = {"n_ctx": 4096, "n_parallel": 4}
     path = counting_model(model)
     with Llama(path, **options) as plain, Llama(path, draft_model=draft, **options) as guessing:
+        for llm in (plain, guessing):  # reads the file's pages
+            tokens_a_second(llm, starts("all", 4), 8)
         for stretch in KNOWN:
             for n in (1, 4):
                 name = f"{kind}, {stretch} known, {n} at a time"
