@@ -1,6 +1,6 @@
 """Guesses by prediction layers and by a small model: what they gain, and what they cost in vain.
 
-usage: python benchmarks/drafts.py [KIND ...] [--rounds N] [--drawn N]
+usage: python benchmarks/drafts.py [KIND ...] [--known all|half|none] [--rounds N] [--drawn N]
 
 The models of counting_model.py count, and their guessers know what follows all, half or none of
 the tokens that an answer passes, so that as many guesses come true. 1 and 4 requests draw at a time
@@ -64,8 +64,8 @@ def compare(
     )
 
 
-def measure(kind: str, rounds: int, n_drawn: int) -> None:
-    """All cases of a kind of model."""
+def measure(kind: str, stretches: list[str], rounds: int, n_drawn: int) -> None:
+    """The cases of a kind of model."""
     model, guesser = KINDS[kind]
     draft: Any = "mtp" if guesser == "mtp" else counting_model(guesser)
     options: dict[str, Any] = {"n_ctx": 4096, "n_parallel": 4}
@@ -73,7 +73,7 @@ def measure(kind: str, rounds: int, n_drawn: int) -> None:
     with Llama(path, **options) as plain, Llama(path, draft_model=draft, **options) as guessing:
         for llm in (plain, guessing):  # reads the file's pages
             tokens_a_second(llm, starts("all", 4), 8)
-        for stretch in KNOWN:
+        for stretch in stretches:
             for n in (1, 4):
                 name = f"{kind}, {stretch} known, {n} at a time"
                 compare(name, guessing, plain, starts(stretch, n), n_drawn, rounds)
@@ -85,12 +85,13 @@ def main() -> None:
     """Measure the kinds asked for."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("kinds", nargs="*", choices=[*KINDS, []], metavar="KIND")
+    arguments.add_argument("--known", nargs="+", choices=list(KNOWN), default=list(KNOWN))
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--drawn", type=int, default=192)
     chosen = arguments.parse_args()
     print(headline())
     for kind in chosen.kinds or KINDS:
-        measure(kind, chosen.rounds, chosen.drawn)
+        measure(kind, chosen.known, chosen.rounds, chosen.drawn)
 
 
 if __name__ == "__main__":
