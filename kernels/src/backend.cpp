@@ -6,10 +6,12 @@
 #include <exception>
 #include <string>
 
+#include "attention.h"
 #include "buffer.h"
 #include "dispatch.h"
 #include "ggml_api.h"
 #include "operations.h"
+#include "plan.h"
 #include "plugin.h"
 
 namespace herd {
@@ -20,13 +22,15 @@ constexpr char kDescription[] = "llamaherd-kernels: packed matrix products";
 
 // Two devices, of which only the first is registered. llama.cpp takes a device's default buffer
 // type both for weights and for what a backend computes into: the registered device offers packed
-// buffers for weights, and backends point to the second, whose results lie in plain CPU memory.
-ggml::Device g_weights_device, g_compute_device;
+// buffers for weights, and each backend brings a second, whose results lie in plain CPU memory.
+ggml::Device g_weights_device;
 ggml::Registry g_registry;
 
 // ---- backend
 
 struct Context {
+    ggml::Device device;
+    bool has_computed = false;
     Driver driver;
     int n_threads = 1;
     Driver::Abort abort = nullptr;
@@ -35,29 +39,12 @@ struct Context {
 
 Context& context_of(ggml::Backend* backend) { return *static_cast<Context*>(backend->context); }
 
-// Nodes may be there only to keep the graph's shape, and batches may be empty.
-bool to_be_computed(const ggml::Tensor& node) {
-    const bool product = node.op == api().op_mul_mat || node.op == api().op_mul_mat_id;
-    if (!product || !(node.flags & ggml::kFlagCompute)) return false;
-    return node.ne[0] > 0 && node.ne[1] > 0 && node.ne[2] > 0 && node.ne[3] > 0;
-}
-
-std::vector<Step> steps_of(ggml::Graph* graph) {
-    std::vector<Step> steps;
-    const ggml::Tensor* before = nullptr;
-    for (int i = 0; i < api().graph_n_nodes(graph); ++i) {
-        const ggml::Tensor& node = *api().graph_node(graph, i);
-        if (!to_be_computed(node)) continue;
-        steps.push_back({products_of(node), before && shares_activations(node, *before)});
-        before = &node;
-    }
-    return steps;
-}
-
 ggml::Status compute(ggml::Backend* backend, ggml::Graph* graph) {
     Context& context = context_of(backend);
+    context.has_computed = true;
     try {
-        const std::vector<Step> steps = steps_of(graph);
+        std::vector<Step> steps;
+        if (!plan_steps(graph, steps)) return ggml::kStatusFailed;
         const bool finished = context.driver.run(steps, context.n_threads, context.abort, context.abort_data);
         return finished ? ggml::kStatusSuccess : ggml::kStatusAborted;
     } catch (const std::bad_alloc&) {
@@ -71,18 +58,6 @@ void free_backend(ggml::Backend* backend) {
 }
 
 const char* backend_name(ggml::Backend*) { return kName; }
-
-ggml::Backend* init_backend(ggml::Device*, const char*) {
-    static const uint8_t kGuid[16] = {0x6c, 0x6c, 0x61, 0x6d, 0x61, 0x68, 0x65, 0x72,
-                                      0x64, 0x2d, 0x6b, 0x65, 0x72, 0x6e, 0x65, 0x6c};
-    ggml::BackendInterface iface{};
-    iface.get_name = backend_name;
-    iface.free = free_backend;
-    iface.graph_compute = compute;
-    auto* context = new Context;
-    context->n_threads = usable_cores();
-    return new ggml::Backend{&kGuid, iface, &g_compute_device, context};
-}
 
 // ---- device
 
@@ -111,13 +86,42 @@ bool wanted(const ggml::Tensor& weights) {
     return !is_probe(*weights.buffer) || (packing_enabled() && !kept_unpacked(weights.name));
 }
 
-bool supports_op(ggml::Device*, const ggml::Tensor* node) {
-    const int32_t op = node->op;
-    if (op == api().op_none || op == api().op_reshape || op == api().op_view || op == api().op_permute ||
-        op == api().op_transpose) {
-        return true;
-    }
-    return is_supported_product(*node) && wanted(*node->src[0]);
+// While a context is made, llama.cpp asks where attention would be computed, and turns flash
+// attention off if that is not the device of the cache. So it is taken from the second graph on.
+bool supports_op(ggml::Device* device, const ggml::Tensor* node) {
+    const auto* context = static_cast<const Context*>(device->context);
+    if (is_attention(*node) && !(context && context->has_computed)) return false;
+    return takes(*node) && (!is_supported_product(*node) || wanted(*node->src[0]));
+}
+
+ggml::Backend* init_backend(ggml::Device*, const char*);
+
+ggml::Device device(ggml::BufferType* (*buffer_type)(ggml::Device*)) {
+    ggml::DeviceInterface iface{};
+    iface.get_name = device_name;
+    iface.get_description = device_description;
+    iface.get_memory = device_memory;
+    iface.get_type = device_type;
+    iface.get_props = device_properties;
+    iface.init_backend = init_backend;
+    iface.get_buffer_type = buffer_type;
+    iface.supports_op = supports_op;
+    iface.supports_buft = supports_buffer_type;
+    return {iface, &g_registry, nullptr};
+}
+
+ggml::Backend* init_backend(ggml::Device*, const char*) {
+    static const uint8_t kGuid[16] = {0x6c, 0x6c, 0x61, 0x6d, 0x61, 0x68, 0x65, 0x72,
+                                      0x64, 0x2d, 0x6b, 0x65, 0x72, 0x6e, 0x65, 0x6c};
+    ggml::BackendInterface iface{};
+    iface.get_name = backend_name;
+    iface.free = free_backend;
+    iface.graph_compute = compute;
+    auto* context = new Context;
+    context->device = device(compute_buffer_type);
+    context->device.context = context;
+    context->n_threads = usable_cores();
+    return new ggml::Backend{&kGuid, iface, &context->device, context};
 }
 
 // ---- registry
@@ -142,19 +146,7 @@ void* proc_address(ggml::Registry*, const char* name) {
 }  // namespace
 
 ggml::Registry* registry() {
-    ggml::DeviceInterface device{};
-    device.get_name = device_name;
-    device.get_description = device_description;
-    device.get_memory = device_memory;
-    device.get_type = device_type;
-    device.get_props = device_properties;
-    device.init_backend = init_backend;
-    device.get_buffer_type = weights_buffer_type;
-    device.supports_op = supports_op;
-    device.supports_buft = supports_buffer_type;
-    g_weights_device = {device, &g_registry, nullptr};
-    device.get_buffer_type = compute_buffer_type;
-    g_compute_device = {device, &g_registry, nullptr};
+    g_weights_device = device(weights_buffer_type);
     init_buffer_type(&g_weights_device);
     g_registry = {ggml::kBackendApiVersion, {registry_name, device_count, device_at, proc_address}, nullptr};
     return &g_registry;

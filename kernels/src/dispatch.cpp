@@ -12,11 +12,13 @@ namespace herd {
 namespace {
 
 const Family* g_chosen[kFormats];
+const FloatLoops* g_floats = nullptr;
 std::string g_failed;
 
 struct InstructionSet {
     const char* key;  // for LLAMAHERD_KERNELS_ISA
     const Family* families;
+    const FloatLoops* floats;
     bool (*supported)();
 };
 
@@ -41,9 +43,9 @@ bool has_avx_vnni() {
 #endif
 }
 
-constexpr InstructionSet kSets[] = {{"avx512", kAvx512Families, has_avx512_vnni},  // the fastest first
-                                    {"avxvnni", kAvxVnniFamilies, has_avx_vnni},
-                                    {"avx2", kAvx2Families, has_avx2}};
+constexpr InstructionSet kSets[] = {{"avx512", kAvx512Families, &kAvx512Floats, has_avx512_vnni},  // the fastest first
+                                    {"avxvnni", kAvxVnniFamilies, &kAvx2Floats, has_avx_vnni},
+                                    {"avx2", kAvx2Families, &kAvx2Floats, has_avx2}};
 
 const InstructionSet* best_set() {
     const char* only = std::getenv("LLAMAHERD_KERNELS_ISA");
@@ -62,6 +64,7 @@ const char* instructions() {
 
 void choose_kernels() {
     const InstructionSet* set = best_set();
+    if (set) g_floats = set->floats;
     for (int i = 0; set && i < kFormats; ++i) {
         const Family& family = set->families[i];
         if (!family.packed) continue;
@@ -76,6 +79,8 @@ void choose_kernels() {
 }
 
 const Family* family_of(const Format& format) { return g_chosen[&format - kFormat]; }
+
+const FloatLoops& floats() { return *g_floats; }
 
 std::string failed_formats() { return g_failed; }
 

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "floats.h"
 #include "kernel.h"
 
 namespace herd {
@@ -15,6 +16,9 @@ void choose_kernels();
 
 // Kernels for a format, or null: not for this CPU, or failed the self-test.
 const Family* family_of(const Format& format);
+
+// Loops over floats. After choose_kernels.
+const FloatLoops& floats();
 
 // Names of the formats whose self-test failed, for people.
 std::string failed_formats();

@@ -160,6 +160,15 @@ void multiply_chunk(const StepWork& step, int64_t chunk, const uint8_t* cells, u
     }
 }
 
+void run_tasks(const std::vector<Task>& tasks, const Member& member) {
+    if (tasks.empty()) return;
+    const int64_t first = tasks[0].n_units * member.index / member.size;
+    const int64_t last = tasks[0].n_units * (member.index + 1) / member.size;
+    for (int64_t unit = first; unit < last; ++unit) {
+        for (const Task& task : tasks) task.compute(*task.node, unit);
+    }
+}
+
 }  // namespace
 
 void AlignedBytes::reserve(size_t size) {
@@ -183,22 +192,27 @@ bool Driver::run(const std::vector<Step>& steps, int n_threads, Abort abort, voi
     cells_.reserve(bytes);
     if (lines_.size() < static_cast<size_t>(n_threads)) lines_.resize(n_threads);
     for (AlignedBytes& lines : lines_) lines.reserve(kPanelGroups * kPanelK * kRows);  // a byte an element
-    std::atomic<bool> aborted{false};
+    // The step at which the run ends. Threads ask only where all have just waited, after which the
+    // first may be steps ahead: what it decides there counts from there on.
+    std::atomic<size_t> end{steps.size()};
     in_parallel(n_threads, [&](const Member& member) {
         for (size_t i = 0; i < steps.size(); ++i) {
-            if (member.index == 0 && abort && abort(abort_data)) aborted.store(true, std::memory_order_relaxed);
-            if (!steps[i].same_activations || i == 0) {
-                if (i > 0) member.wait();  // nobody may still read the cells of the step before
+            const Step& step = steps[i];
+            const bool quantises = !step.products.empty() && !step.same_activations;
+            if (quantises && member.index == 0 && abort && end.load() == steps.size() && abort(abort_data)) end.store(i);
+            if (step.wait && i > 0) member.wait();
+            if (quantises) {
                 quantise(work[i], member, cells_.data());
+                member.wait();
+                if (end.load() <= i) return;
             }
-            member.wait();
-            if (aborted.load(std::memory_order_relaxed)) return;
             for (int64_t chunk; (chunk = work[i].next_chunk.fetch_add(1, std::memory_order_relaxed)) < work[i].n_chunks;) {
                 multiply_chunk(work[i], chunk, cells_.data(), lines_[member.index].data());
             }
+            run_tasks(step.tasks, member);
         }
     });
-    return !aborted.load();
+    return end.load() == steps.size();
 }
 
 }  // namespace herd

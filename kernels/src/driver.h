@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernel.h"
+#include "task.h"
 #include "threads.h"
 
 namespace herd {
@@ -30,11 +31,14 @@ struct Product {
     size_t group_bytes() const { return blocks() * format->packed_bytes; }
 };
 
-// Products that do not depend on each other. With `same_activations` they have the previous step's
-// right-hand sides, in the same quantisation, so these need not be made again.
+// What threads do together: products that do not depend on each other, or tasks, of which a thread
+// does the same units one after the other.
 struct Step {
     std::vector<Product> products;
+    std::vector<Task> tasks;
+    // The products have the right-hand sides of the last ones before, in the same quantisation.
     bool same_activations = false;
+    bool wait = true;  // until all threads are through with the steps before
 };
 
 struct Free {

@@ -28,6 +28,7 @@ enum Type : int32_t {
     kTypeQ6_K = 14,
     kTypeIQ4_XS = 23,
     kTypeI32 = 26,
+    kTypeI64 = 27,
 };
 
 enum Status : int32_t { kStatusAborted = 1, kStatusSuccess = 0, kStatusFailed = -1, kStatusNoMemory = -2 };

@@ -61,6 +61,7 @@ bool find_functions(const Libraries& in, std::string& reason) {
     };
     need(in.base, "ggml_version", g_api.version);
     need(in.base, "ggml_op_name", g_api.op_name);
+    need(in.base, "ggml_glu_op_name", g_api.glu_op_name);
     need(in.base, "ggml_row_size", g_api.row_size);
     need(in.base, "ggml_nbytes", g_api.nbytes);
     need(in.base, "ggml_graph_n_nodes", g_api.graph_n_nodes);
@@ -94,27 +95,40 @@ bool known_version(std::string& reason) {
 }
 
 // Numbers of operations change between versions, their names do not.
+bool find_number(const char* (*name_of)(int32_t), int count, const char* name, int32_t& number, std::string& reason) {
+    for (number = 0; number < count; ++number) {
+        if (!std::strcmp(name_of(number), name)) return true;
+    }
+    reason = std::string("this ggml has no operation ") + name;
+    return false;
+}
+
 bool find_operations(std::string& reason) {
     struct Wanted {
         const char* name;
-        int32_t* number;
+        int32_t& number;
     };
-    const Wanted wanted[] = {{"NONE", &g_api.op_none},           {"RESHAPE", &g_api.op_reshape},
-                             {"VIEW", &g_api.op_view},           {"PERMUTE", &g_api.op_permute},
-                             {"TRANSPOSE", &g_api.op_transpose}, {"MUL_MAT", &g_api.op_mul_mat},
-                             {"MUL_MAT_ID", &g_api.op_mul_mat_id}};
-    constexpr int kOperations = 64;  // ggml 0.25 has more, the wanted ones come early
+    const Wanted wanted[] = {{"NONE", g_api.op_none},
+                             {"RESHAPE", g_api.op_reshape},
+                             {"VIEW", g_api.op_view},
+                             {"PERMUTE", g_api.op_permute},
+                             {"TRANSPOSE", g_api.op_transpose},
+                             {"MUL_MAT", g_api.op_mul_mat},
+                             {"MUL_MAT_ID", g_api.op_mul_mat_id},
+                             {"ADD", g_api.op_add},
+                             {"MUL", g_api.op_mul},
+                             {"SCALE", g_api.op_scale},
+                             {"RMS_NORM", g_api.op_rms_norm},
+                             {"ROPE", g_api.op_rope},
+                             {"GET_ROWS", g_api.op_get_rows},
+                             {"SET_ROWS", g_api.op_set_rows},
+                             {"GLU", g_api.op_glu},
+                             {"FLASH_ATTN_EXT", g_api.op_flash_attn_ext}};
+    constexpr int kOperations = 101, kGates = 7;  // in ggml 0.25; names of others must not be asked for
     for (const Wanted& want : wanted) {
-        *want.number = -1;
-        for (int op = 0; op < kOperations && *want.number < 0; ++op) {
-            if (!std::strcmp(g_api.op_name(op), want.name)) *want.number = op;
-        }
-        if (*want.number < 0) {
-            reason = std::string("this ggml has no operation ") + want.name;
-            return false;
-        }
+        if (!find_number(g_api.op_name, kOperations, want.name, want.number, reason)) return false;
     }
-    return true;
+    return find_number(g_api.glu_op_name, kGates, "SWIGLU", g_api.glu_swiglu, reason);
 }
 
 // Builds two tensors, a product and a view with ggml itself and reads them through our declaration.

@@ -3,20 +3,10 @@
 #include "buffer.h"
 #include "dispatch.h"
 #include "ggml_api.h"
+#include "tensor.h"
 
 namespace herd {
 namespace {
-
-template <class Value>
-Value* at(const ggml::Tensor& tensor, int64_t i1, int64_t i2, int64_t i3) {
-    return reinterpret_cast<Value*>(static_cast<char*>(tensor.data) + i1 * tensor.nb[1] + i2 * tensor.nb[2] +
-                                    i3 * tensor.nb[3]);
-}
-
-bool float_rows(const ggml::Tensor& tensor) {
-    if (tensor.type != ggml::kTypeF32 || tensor.nb[0] != sizeof(float)) return false;
-    return tensor.nb[1] % sizeof(float) == 0 && tensor.nb[2] % sizeof(float) == 0 && tensor.nb[3] % sizeof(float) == 0;
-}
 
 Product matrix(const ggml::Tensor& node, int64_t slice) {
     PackedShape shape;

@@ -84,7 +84,7 @@ Matrix product(const Format& format, const Family& family, const uint8_t* packed
         product.out.push_back(out[t].data());
     }
     Driver driver;
-    driver.run({{{product}}}, 1);
+    driver.run({{{product}, {}}}, 1);
     return out;
 }
 

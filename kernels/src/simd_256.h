@@ -58,6 +58,18 @@ struct Registers256 {
     static HERD_INLINE Int mask(int n) {
         return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     }
+    // At any address, all lanes.
+    static HERD_INLINE Float any(const float* p) { return _mm256_loadu_ps(p); }
+    static HERD_INLINE Float any_halves(const Half* p) {
+        return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static HERD_INLINE void put(float* p, Float x) { _mm256_storeu_ps(p, x); }
+    static HERD_INLINE float sum(Float x) {
+        const __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+        const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+        return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+    }
+
     static HERD_INLINE Float load(const float* p, int n) { return _mm256_maskload_ps(p, mask(n)); }
     static HERD_INLINE void store(float* p, int n, Float x) { _mm256_maskstore_ps(p, mask(n), x); }
 };

@@ -67,6 +67,14 @@ struct Avx512 {
     }
 
     static HERD_INLINE __mmask16 mask(int n) { return static_cast<__mmask16>((1u << n) - 1); }
+    // At any address, all lanes.
+    static HERD_INLINE Float any(const float* p) { return _mm512_loadu_ps(p); }
+    static HERD_INLINE Float any_halves(const Half* p) {
+        return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+    static HERD_INLINE void put(float* p, Float x) { _mm512_storeu_ps(p, x); }
+    static HERD_INLINE float sum(Float x) { return _mm512_reduce_add_ps(x); }
+
     static HERD_INLINE Float load(const float* p, int n) { return _mm512_maskz_loadu_ps(mask(n), p); }
     static HERD_INLINE void store(float* p, int n, Float x) { _mm512_mask_storeu_ps(p, mask(n), x); }
 };

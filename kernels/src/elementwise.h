@@ -1,0 +1,11 @@
+// Operations on rows of floats that lie between products: norms, sums, gates, moving rows.
+#pragma once
+
+#include "task.h"
+
+namespace herd {
+
+// False if the node is none of them or anything about it is not as understood here.
+bool elementwise_task(const ggml::Tensor& node, Task& task);
+
+}  // namespace herd
