@@ -12,7 +12,9 @@ namespace {
 constexpr int64_t kPanelK = 2048;             // k of a panel
 constexpr int64_t kPanelGroups = 8;           // row groups that are expanded together
 constexpr size_t kPanelActivations = 1200 << 10;
-constexpr int kChunksPerThread = 8;           // so that a thread that was held up costs little
+// Each thread has a stretch of a step's products, in chunks of some row groups; one that is through
+// takes chunks of the others'. Few tokens are bound by memory, whose share of a thread is not even.
+constexpr int kChunksOfFew = 32, kChunksOfMany = 8;
 
 // The tokens of a product in cells of almost equal size: two of 8 rather than 12 and 4.
 struct Cells {
@@ -47,14 +49,18 @@ struct StepWork {
     std::vector<Work> works;
     int64_t n_units = 0, n_chunks = 0;
     size_t bytes = 0;
-    std::atomic<int64_t> next_chunk{0};
+};
+
+// How many chunks of a thread's stretch have been taken, by itself or by others.
+struct alignas(kLine) Taken {
+    std::atomic<int64_t> n{0};
 };
 
 void plan(const Step& step, int n_threads, StepWork& out) {
     for (const Product& product : step.products) {
         if (product.x.empty()) continue;
         Work work(product);
-        const int64_t chunks = kChunksPerThread * n_threads;
+        const int64_t chunks = (product.n_tokens() <= kFewTokens ? kChunksOfFew : kChunksOfMany) * n_threads;
         work.chunk_groups = std::max<int64_t>(1, (product.groups() + chunks - 1) / chunks);
         work.cell_offset = out.bytes;
         work.first_unit = out.n_units;
@@ -160,6 +166,16 @@ void multiply_chunk(const StepWork& step, int64_t chunk, const uint8_t* cells, u
     }
 }
 
+// `taken` has a counter for each thread's stretch.
+template <class Body>
+void for_chunks(int64_t n_chunks, Taken* taken, const Member& member, Body&& body) {
+    for (int i = 0; i < member.size; ++i) {
+        const int owner = (member.index + i) % member.size;
+        const int64_t first = n_chunks * owner / member.size, last = n_chunks * (owner + 1) / member.size;
+        for (int64_t chunk; (chunk = first + taken[owner].n.fetch_add(1, std::memory_order_relaxed)) < last;) body(chunk);
+    }
+}
+
 void run_tasks(const std::vector<Task>& tasks, const Member& member) {
     if (tasks.empty()) return;
     const int64_t first = tasks[0].n_units * member.index / member.size;
@@ -184,6 +200,7 @@ void AlignedBytes::reserve(size_t size) {
 
 bool Driver::run(const std::vector<Step>& steps, int n_threads, Abort abort, void* abort_data) {
     std::vector<StepWork> work(steps.size());
+    std::vector<Taken> taken(steps.size() * n_threads);
     size_t bytes = 0;
     for (size_t i = 0; i < steps.size(); ++i) {
         plan(steps[i], n_threads, work[i]);
@@ -206,9 +223,9 @@ bool Driver::run(const std::vector<Step>& steps, int n_threads, Abort abort, voi
                 member.wait();
                 if (end.load() <= i) return;
             }
-            for (int64_t chunk; (chunk = work[i].next_chunk.fetch_add(1, std::memory_order_relaxed)) < work[i].n_chunks;) {
+            for_chunks(work[i].n_chunks, &taken[i * n_threads], member, [&](int64_t chunk) {
                 multiply_chunk(work[i], chunk, cells_.data(), lines_[member.index].data());
-            }
+            });
             run_tasks(step.tasks, member);
         }
     });
