@@ -39,12 +39,18 @@ struct Context {
 
 Context& context_of(ggml::Backend* backend) { return *static_cast<Context*>(backend->context); }
 
+std::vector<const ggml::Tensor*> nodes_of(ggml::Graph* graph) {
+    std::vector<const ggml::Tensor*> nodes(api().graph_n_nodes(graph));
+    for (size_t i = 0; i < nodes.size(); ++i) nodes[i] = api().graph_node(graph, static_cast<int>(i));
+    return nodes;
+}
+
 ggml::Status compute(ggml::Backend* backend, ggml::Graph* graph) {
     Context& context = context_of(backend);
     context.has_computed = true;
     try {
         std::vector<Step> steps;
-        if (!plan_steps(graph, steps)) return ggml::kStatusFailed;
+        if (!plan_steps(nodes_of(graph), steps)) return ggml::kStatusFailed;
         const bool finished = context.driver.run(steps, context.n_threads, context.abort, context.abort_data);
         return finished ? ggml::kStatusSuccess : ggml::kStatusAborted;
     } catch (const std::bad_alloc&) {

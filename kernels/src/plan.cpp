@@ -144,10 +144,10 @@ class Planner {
 
 bool takes(const ggml::Tensor& node) { return is_view(node) || follows_product(node, kFar); }
 
-bool plan_steps(ggml::Graph* graph, std::vector<Step>& steps) {
+bool plan_steps(const std::vector<const ggml::Tensor*>& nodes, std::vector<Step>& steps) {
     Planner planner(steps);
-    for (int i = 0; i < api().graph_n_nodes(graph); ++i) {
-        const ggml::Tensor& node = *api().graph_node(graph, i);
+    for (const ggml::Tensor* pointer : nodes) {
+        const ggml::Tensor& node = *pointer;
         // Nodes may be there only to keep the graph's shape, and batches may be empty.
         if (is_view(node) || !(node.flags & ggml::kFlagCompute) || is_empty(node)) continue;
         Task task;

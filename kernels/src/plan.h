@@ -9,8 +9,9 @@ namespace herd {
 // Whether a node is computed here: products with packed weights, and what follows from them.
 bool takes(const ggml::Tensor& node);
 
-// The nodes of a graph in order. Threads wait for each other only where a step reads or overwrites
-// what an earlier one may still be working on. False if there is a node that cannot be computed here.
-bool plan_steps(ggml::Graph* graph, std::vector<Step>& steps);
+// Steps that compute the nodes of a graph, which are in order. Threads wait for each other only
+// where a step reads or overwrites what an earlier one may still be working on. False if there is a
+// node that cannot be computed here.
+bool plan_steps(const std::vector<const ggml::Tensor*>& nodes, std::vector<Step>& steps);
 
 }  // namespace herd
