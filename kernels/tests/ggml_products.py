@@ -1,9 +1,9 @@
-"""Matrix products through the real ggml, on the plugin and on the CPU backend."""
+"""Operations through the real ggml, on the plugin and on the CPU backend."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -130,6 +130,40 @@ def product(
             assert c.ggml_backend_supports_op(where.backend, node)
             assert c.ggml_backend_graph_compute(where.backend, graph) == c.GGML_STATUS_SUCCESS
             return _get(node)
+
+
+NUMBERS = {
+    np.dtype(np.float32): c.GGML_TYPE_F32,
+    np.dtype(np.float16): c.GGML_TYPE_F16,
+    np.dtype(np.int32): c.GGML_TYPE_I32,
+    np.dtype(np.int64): c.GGML_TYPE_I64,
+}
+
+
+def compute(
+    where: Place, inputs: Sequence[npt.NDArray[Any]], build: Callable[..., Any], read: int = -1
+) -> npt.NDArray[Any]:
+    """``build(context, *tensors)`` of the inputs, whose dimensions are in numpy's order.
+
+    What comes back is the node, or with ``read`` an input afterwards.
+    """
+    with _context() as context:
+        tensors = []
+        for array in inputs:
+            dims = (*(1,) * (4 - array.ndim), *array.shape)
+            tensors.append(c.ggml_new_tensor_4d(context, NUMBERS[array.dtype], *reversed(dims)))
+        node = build(context, *tensors)
+        graph = c.ggml_new_graph(context)
+        c.ggml_build_forward_expand(graph, node)
+        with _allocated(context, c.ggml_backend_cpu_buffer_type()):
+            for tensor, array in zip(tensors, inputs, strict=True):
+                _set(tensor, array)
+            assert c.ggml_backend_graph_compute(where.backend, graph) == c.GGML_STATUS_SUCCESS
+            if read < 0:
+                return _get(node)
+            back = np.empty_like(inputs[read])
+            c.ggml_backend_tensor_get(tensors[read], back.ctypes.data, 0, back.nbytes)
+            return back
 
 
 @contextmanager

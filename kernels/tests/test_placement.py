@@ -1,0 +1,149 @@
+"""What of a graph the plugin takes: products with packed weights, and what follows from them."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ggml_products import Place, place
+
+from llamaherd import Llama
+from llamaherd.model.source import DEMO, model_file
+from llamaherd.native import bindings as c
+
+
+@contextmanager
+def graph_of(herd: Place, packed: bool) -> Iterator[tuple[Any, Any]]:
+    """A context, and x times a weight matrix that is or is not packed."""
+    with place("CPU", 1) as cpu:
+        held, made = (c.ggml_init(c.ggml_init_params(1 << 20, None, True)) for _ in range(2))
+        weights = c.ggml_new_tensor_2d(held, c.GGML_TYPE_Q8_0, 256, 256)
+        buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
+            held, herd.weights if packed else cpu.weights
+        )
+        x = c.ggml_new_tensor_2d(made, c.GGML_TYPE_F32, 256, 2)
+        try:
+            yield made, c.ggml_mul_mat(made, weights, x)
+        finally:
+            c.ggml_free(made)
+            c.ggml_free(held)
+            c.ggml_backend_buffer_free(buffer)
+
+
+def heads(context: Any, x: Any) -> Any:
+    return c.ggml_reshape_3d(context, x, 64, 4, 2)
+
+
+def rotated(context: Any, x: Any, kind: int = 2) -> Any:
+    positions = c.ggml_new_tensor_1d(context, c.GGML_TYPE_I32, 2)
+    x = heads(context, x)
+    return c.ggml_rope_ext(context, x, positions, None, 64, kind, 0, 1e4, 1, 0, 1, 0, 0)
+
+
+TAKEN: dict[str, Callable[[Any, Any], Any]] = {
+    "norm": lambda m, x: c.ggml_rms_norm(m, x, 1e-5),
+    "sum": lambda m, x: c.ggml_add(m, c.ggml_new_tensor_2d(m, c.GGML_TYPE_F32, 256, 2), x),
+    "gate": c.ggml_swiglu,
+    "head's norm": lambda m, x: c.ggml_rms_norm(m, heads(m, x), 1e-5),
+    "rotation": rotated,
+    "five on": lambda m, x: c.ggml_scale(
+        m, c.ggml_rms_norm(m, c.ggml_add(m, c.ggml_mul(m, c.ggml_rms_norm(m, x, 0), x), x), 0), 2
+    ),
+}
+LEFT: dict[str, Callable[[Any, Any], Any]] = {
+    "another norm": lambda m, x: c.ggml_norm(m, x, 1e-5),
+    "another gate": c.ggml_geglu,
+    "rotation of parts": lambda m, x: c.ggml_rope_multi(
+        m,
+        heads(m, x),
+        c.ggml_new_tensor_1d(m, c.GGML_TYPE_I32, 8),
+        None,
+        64,
+        (ctypes.c_int * 4)(16, 8, 8, 0),
+        8,
+        0,
+        1e4,
+        1,
+        0,
+        1,
+        0,
+        0,
+    ),
+    "transposed": lambda m, x: c.ggml_rms_norm(m, c.ggml_transpose(m, x), 1e-5),
+    "softmax": c.ggml_soft_max,
+}
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+def test_what_follows_a_packed_product_is_taken(herd: Place, kind: str) -> None:
+    with graph_of(herd, packed=True) as (context, product):
+        node = TAKEN[kind](context, product)
+        assert c.ggml_backend_supports_op(herd.backend, node)
+    with graph_of(herd, packed=False) as (context, product):
+        node = TAKEN[kind](context, product)
+        assert not c.ggml_backend_supports_op(herd.backend, node)
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_what_is_not_understood_is_left(herd: Place, kind: str) -> None:
+    with graph_of(herd, packed=True) as (context, product):
+        node = LEFT[kind](context, product)
+        assert not c.ggml_backend_supports_op(herd.backend, node)
+
+
+def test_a_graph_that_was_left_is_refused(herd: Place) -> None:
+    with graph_of(herd, packed=True) as (context, product):
+        graph = c.ggml_new_graph(context)
+        c.ggml_build_forward_expand(graph, c.ggml_soft_max(context, product))
+        buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
+            context, c.ggml_backend_cpu_buffer_type()
+        )
+        try:
+            status = c.ggml_backend_graph_compute(herd.backend, graph)
+            assert status == c.GGML_STATUS_FAILED
+        finally:
+            c.ggml_backend_buffer_free(buffer)
+
+
+def splits(path: Path, caplog: pytest.LogCaptureFixture, **options: Any) -> int:
+    """The parts that llama.cpp cuts a decoding step into while it makes the context."""
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, "llamaherd.native"), Llama(path, **options):
+        pass
+    found = re.search(r"splits = (?:\d+ / )?(\d+)", caplog.text)
+    assert found, caplog.text
+    return int(found[1])
+
+
+def test_a_model_is_cut_at_attention_only(
+    plugin: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = tmp_path / "demo.gguf"
+    params = c.llama_model_quantize_default_params()
+    params.ftype = c.LLAMA_FTYPE_MOSTLY_Q8_0
+    source = os.fsencode(model_file(DEMO))
+    assert c.llama_model_quantize(source, os.fsencode(target), params) == 0
+    with Llama(target) as llm:
+        layers = llm.model.n_layer
+    # Attention is ggml's while a context is made: a cut before and one behind it.
+    assert splits(target, caplog) <= 2 * layers + 2
+    assert splits(target, caplog, kernels="off") == 1
+
+
+def test_a_model_without_packed_weights_is_not_cut(
+    plugin: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    target = tmp_path / "demo-f16.gguf"
+    params = c.llama_model_quantize_default_params()
+    params.ftype = c.LLAMA_FTYPE_MOSTLY_F16
+    params.allow_requantize = True
+    source = os.fsencode(model_file(DEMO))
+    assert c.llama_model_quantize(source, os.fsencode(target), params) == 0
+    assert splits(target, caplog) == 1
