@@ -25,9 +25,9 @@ def build(context: Any, q: Any, k: Any, v: Any, mask: Any) -> Any:
     return c.ggml_flash_attn_ext(context, q, k, v, mask, scale, 0.0, 0.0)
 
 
-def exact(q: Floats, k: Any, v: Any, mask: Any) -> Any:
+def exact(*given: Any) -> Any:
     """[stream, tokens, heads, size] in double precision."""
-    q, k, v, mask = (t.astype(np.float64) for t in (q, k, v, mask))
+    q, k, v, mask = (t.astype(np.float64) for t in given)
     group = q.shape[2] // k.shape[2]
     k, v = (np.repeat(t, group, axis=2) for t in (k, v))
     scores = np.einsum("sthd,schd->shtc", q, k) / np.sqrt(k.shape[3])

@@ -46,7 +46,9 @@ def agree(
 
 ROWS: dict[str, Callable[..., Any]] = {
     "norm": lambda context, x: c.ggml_rms_norm(context, x, 1e-5),
-    "norm of zeros": lambda context, x: c.ggml_rms_norm(context, c.ggml_scale(context, x, 0.0), 0.0),
+    "norm of zeros": lambda context, x: c.ggml_rms_norm(
+        context, c.ggml_scale(context, x, 0.0), 0.0
+    ),
     "norm in place": lambda context, x: c.ggml_rms_norm_inplace(context, x, 1e-6),
     "scale": lambda context, x: c.ggml_scale(context, x, -2.5),
     "scale and offset": lambda context, x: c.ggml_scale_bias(context, x, 0.3, 7.0),

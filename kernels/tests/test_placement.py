@@ -91,6 +91,31 @@ def test_what_follows_a_packed_product_is_taken(herd: Place, kind: str) -> None:
         assert not c.ggml_backend_supports_op(herd.backend, node)
 
 
+def attention(context: Any, x: Any) -> Any:
+    q = c.ggml_permute(context, heads(context, x), 0, 2, 1, 3)
+    k, v = (c.ggml_new_tensor_3d(context, c.GGML_TYPE_F16, 64, 20, 2) for _ in range(2))
+    mask = c.ggml_new_tensor_2d(context, c.GGML_TYPE_F16, 20, 2)
+    return c.ggml_flash_attn_ext(context, q, k, v, mask, 0.125, 0, 0)
+
+
+def test_attention_is_taken_from_the_second_graph_on(plugin: Path) -> None:
+    """While a context is made llama.cpp would turn flash attention off if it were."""
+    with place("Herd", 1) as fresh, graph_of(fresh, packed=True) as (context, product):
+        graph = c.ggml_new_graph(context)
+        c.ggml_build_forward_expand(graph, product)
+        node = attention(context, product)
+        assert not c.ggml_backend_supports_op(fresh.backend, node)
+        buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
+            context, c.ggml_backend_cpu_buffer_type()
+        )
+        try:
+            status = c.ggml_backend_graph_compute(fresh.backend, graph)
+            assert status == c.GGML_STATUS_SUCCESS
+            assert c.ggml_backend_supports_op(fresh.backend, node)
+        finally:
+            c.ggml_backend_buffer_free(buffer)
+
+
 @pytest.mark.parametrize("kind", LEFT)
 def test_what_is_not_understood_is_left(herd: Place, kind: str) -> None:
     with graph_of(herd, packed=True) as (context, product):
