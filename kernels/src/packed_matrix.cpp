@@ -1,7 +1,6 @@
 #include "packed_matrix.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <vector>
 
@@ -52,15 +51,16 @@ Overlap overlap(const PackedShape& shape, const Group& group, size_t offset, siz
 }
 
 // Calls body(group, overlap, rows) for every group that the range touches, on all cores. `rows` is
-// room for 16 rows in the file's layout.
+// room for 16 rows in the file's layout. Each thread has a stretch of its own: two that touch a new
+// huge page together both clear one, of which one is thrown away.
 template <class Body>
 void for_groups(const PackedShape& shape, size_t offset, size_t size, Body&& body) {
     constexpr size_t kWorthThreads = 1 << 18;
-    std::atomic<int64_t> next{0};
-    const int64_t last = shape.slices * shape.groups();
-    in_parallel(size < kWorthThreads ? 1 : usable_cores(), [&](const Member&) {
+    const int64_t n_groups = shape.slices * shape.groups();
+    in_parallel(size < kWorthThreads ? 1 : usable_cores(), [&](const Member& member) {
         std::vector<uint8_t> rows(kRows * shape.row_bytes());
-        for (int64_t number; (number = next.fetch_add(1, std::memory_order_relaxed)) < last;) {
+        const int64_t last = n_groups * (member.index + 1) / member.size;
+        for (int64_t number = n_groups * member.index / member.size; number < last; ++number) {
             const Group group = group_at(shape, number);
             const Overlap covered = overlap(shape, group, offset, size);
             if (covered.size) body(group, covered, rows.data());
