@@ -24,7 +24,6 @@ from random_model import model_path
 
 from llamaherd import Llama
 from llamaherd.engine import TokenSampler
-from llamaherd.native import bindings
 
 N_PROMPT, N_DRAWN, SIZES = 16, 32, (1, 4, 8, 16)
 N_CTX = max(SIZES) * (N_PROMPT + N_DRAWN + 8)
@@ -41,9 +40,7 @@ class Stopwatch:
         self._step = worker.step
         worker.step = self.step  # type: ignore[method-assign]
         runner._decode = self.timed(runner._decode)
-        runner._row_address = self.timed(runner._row_address)
-        bindings.llama_synchronize = self.timed(bindings.llama_synchronize)
-        bindings.llama_sampler_sample = self.timed(bindings.llama_sampler_sample)
+        runner._logits_address = self.timed(runner._logits_address)  # type: ignore[assignment]
         TokenSampler._likeliest = self.timed(TokenSampler._likeliest)  # type: ignore[method-assign]
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,8 @@ import threading
 from typing import Any
 
 from llamaherd.engine import TokenEvent
-from llamaherd.engine.stream import Indexed, to_loop
+from llamaherd.engine.request import Indexed
+from llamaherd.engine.stream import to_loop
 
 
 def test_events_that_come_together_wake_a_loop_once() -> None:

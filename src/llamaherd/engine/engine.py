@@ -17,13 +17,13 @@ from functools import partial
 from llamaherd import workers
 from llamaherd.engine.alarms import Alarms
 from llamaherd.engine.output import Output
-from llamaherd.engine.request import Event, FinishReason, Request
+from llamaherd.engine.request import FinishReason, Indexed, Request
 from llamaherd.engine.runner import Runner
 from llamaherd.engine.sampler import TokenSampler
 from llamaherd.engine.snapshots import Snapshot
 from llamaherd.engine.speculative import Proposer
 from llamaherd.engine.stats import Stats
-from llamaherd.engine.stream import AsyncTokenStream, Indexed, TokenStream, to_loop
+from llamaherd.engine.stream import AsyncTokenStream, TokenStream, to_loop
 from llamaherd.engine.worker import Answer, Worker
 from llamaherd.errors import (
     ClosedError,
@@ -129,7 +129,7 @@ class Engine:
             with self._lock:
                 self._check_queue(len(asks))
                 for index, ask in enumerate(asks):
-                    self._submit(ask, partial(_emit_indexed, emit, index))
+                    self._submit(ask, index, emit)
         except BaseException:
             for ask in asks:
                 ask.sampler.close()
@@ -173,9 +173,9 @@ class Engine:
         if most is not None and self._n_unfinished + n_more > most:
             raise QueueFullError(self._n_unfinished, most)
 
-    def _submit(self, ask: Ask, emit: Callable[[Event], None]) -> None:
+    def _submit(self, ask: Ask, index: int, emit: Callable[[Indexed], None]) -> None:
         request = ask.request
-        request.emit = emit
+        request.index, request.emit = index, emit
         request.queued_at = self._clock()
         self._n_unfinished += 1
         answer = Answer(
@@ -267,10 +267,6 @@ class Engine:
         self._inbox.carry_out()
         self._worker.close(ClosedError("the model was closed while the request ran"))
         self._on_close()
-
-
-def _emit_indexed(emit: Callable[[Indexed], None], index: int, event: Event) -> None:
-    emit((index, event))
 
 
 def _runner(model: Model, params: ContextParams, proposer: Proposer | None) -> Runner:

@@ -10,38 +10,44 @@ from llamaherd.model import IncrementalDetokenizer, Vocab
 
 
 class Output:
-    """The text side of a request. Engine's thread only."""
+    """The text side of a request. Engine's thread only.
+
+    Attributes:
+        stopping_word: the stop string that was found.
+    """
 
     def __init__(
         self, vocab: Vocab, stops: Sequence[str], shown: frozenset[int] = frozenset()
     ) -> None:
         self._detokenizer = IncrementalDetokenizer(vocab, shown=shown)
-        self._stop = StopMatcher(stops)
-        self._tokens: list[int] = []
-        self._logprobs: list[TokenLogprob] = []
-
-    @property
-    def stopping_word(self) -> str | None:
-        """The stop string that was found."""
-        return self._stop.matched
+        self._stop = StopMatcher(stops) if stops else None
+        self._tokens: tuple[int, ...] = ()  # since the last event
+        self._logprobs: tuple[TokenLogprob, ...] = ()
+        self.stopping_word: str | None = None
 
     def feed(self, token: int, logprob: TokenLogprob | None) -> TokenEvent | None:
         """The event that ``token`` completes; None while its text is held back."""
-        self._tokens.append(token)
+        self._tokens += (token,)
         if logprob is not None:
-            self._logprobs.append(logprob)
-        text = self._stop.feed(self._detokenizer.feed(token))
+            self._logprobs += (logprob,)
+        text = self._detokenizer.feed(token)
+        if self._stop is not None:
+            text = self._stop.feed(text)
+            self.stopping_word = self._stop.matched
         return self._event(text) if text else None
 
     def finish(self) -> TokenEvent | None:
         """What was held back, once no more tokens come."""
-        text = ""
-        if self._stop.matched is None:
-            text = self._stop.feed(self._detokenizer.finish()) + self._stop.finish()
-        return self._event(text) if text or (self._tokens and self._stop.matched is None) else None
+        if self.stopping_word is not None:
+            return None
+        text = self._detokenizer.finish()
+        if self._stop is not None:
+            text = self._stop.feed(text) + self._stop.finish()
+            self.stopping_word = self._stop.matched
+        lacking = self._tokens and self.stopping_word is None
+        return self._event(text) if text or lacking else None
 
     def _event(self, text: str) -> TokenEvent:
-        event = TokenEvent(text, tuple(self._tokens), tuple(self._logprobs))
-        self._tokens.clear()
-        self._logprobs.clear()
+        event = TokenEvent(text, self._tokens, self._logprobs)
+        self._tokens = self._logprobs = ()
         return event

@@ -6,6 +6,8 @@ proposed tokens are worth checking: both depend on the machine, so neither is a 
 
 from __future__ import annotations
 
+from collections import deque
+
 TILE_TOKENS = 64
 """llama.cpp computes attention on a CPU in blocks of so many tokens (GGML_FA_TILE_Q in
 ggml-cpu/common.h): fewer are three times slower a token, and a block begun costs a whole one."""
@@ -17,6 +19,7 @@ what is measured too late."""
 READING_SHARE = 0.2
 """Least share of the time for reading, where longer texts alone have slowed the answers down."""
 MEMORY = 0.8  # of the last estimate; the rest is the new observation
+NOTED_STEPS = 64  # enough to forget what they replace
 FIRST_TRY_TOKENS, MOST_TIMED_TOKENS = 4, 64
 
 
@@ -36,11 +39,14 @@ class PrefillPace:
         self._draw_s: dict[int, float] = {}  # by the number of requests that draw
         self._read_s: float | None = None
         self._owed_s = 0.0  # to drawing, by steps that read
+        self._noted: deque[tuple[int, int, float, bool]] = deque(maxlen=NOTED_STEPS)
 
     def limit(self, n_drawing: int) -> int:
         """Prompt tokens for a step in which so many draw; 0: it is their turn."""
         if self._fixed is not None:
             return self._fixed
+        while self._noted:
+            self._learn(*self._noted.popleft())
         if self._owed_s > 0:
             return 0
         blocks = max(int(PAUSE_S / (self._read_s * TILE_TOKENS)) if self._read_s else 1, 1)
@@ -56,8 +62,10 @@ class PrefillPace:
             reading: whether a prompt waits to be read on: what is drawn meanwhile is slower,
                 since attention goes over the prompt, too.
         """
-        if not n_drawing:
-            return
+        if n_drawing:  # what follows is worked out once a prompt is to be read
+            self._noted.append((n_drawing, n_read, seconds, reading))
+
+    def _learn(self, n_drawing: int, n_read: int, seconds: float, reading: bool) -> None:
         if not n_read:
             known = self._draw_s.get(n_drawing)
             if known is None or not reading or seconds < known:

@@ -68,7 +68,7 @@ class Slice(NamedTuple):
     @property
     def position(self) -> int:
         """The model's position of the first token."""
-        return self.request.position(self.start)
+        return self.request.position(self.start) if self.request.spans else self.start
 
     @property
     def n_guessed(self) -> int:

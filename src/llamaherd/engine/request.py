@@ -167,9 +167,11 @@ class StateEvent:
 
 
 Event = ProgressEvent | PromptEvent | TokenEvent | StateEvent | FinishEvent
+Indexed = tuple[int, Event]
+"""An event, and which of its caller's requests it belongs to."""
 
 
-def _nobody(_event: Event) -> None:
+def _nobody(_event: Indexed) -> None:
     """Until somebody listens."""
 
 
@@ -181,6 +183,7 @@ class Request:
         prompt: token ids, at least one; negative ones stand for embeddings.
         spans: these embeddings, in order; a token follows each, if only the prompt's last.
         emit: takes each event, on the engine's thread; must be quick and must not raise.
+        index: what its events are sent with.
         adapters: what its tokens are read with.
         priority: requests with a smaller number come first; those with the same, in order.
         max_tokens: most tokens to draw; None: as many as fit the context.
@@ -200,7 +203,8 @@ class Request:
     """
 
     prompt: Sequence[int]
-    emit: Callable[[Event], None] = _nobody
+    emit: Callable[[Indexed], None] = _nobody
+    index: int = 0
     adapters: AdapterKey = ()
     priority: int = 0
     max_tokens: int | None = None
@@ -262,8 +266,6 @@ class Request:
 
     def position(self, place: int) -> int:
         """The model's position of a place that is not inside a grid."""
-        if not self.spans:
-            return place
         lags = (
             len(span.embeddings) - span.n_grid_positions
             for span in self.spans

@@ -6,7 +6,7 @@ Used by the engine's thread; :meth:`Runner.abort` alone may be called from other
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_int32, c_void_p
+from ctypes import c_void_p
 from typing import cast
 
 import numpy as np
@@ -22,7 +22,7 @@ from llamaherd.native import bindings as c
 from llamaherd.native import logs, nextn
 from llamaherd.native.callbacks import AbortFlag
 from llamaherd.native.handles import AdapterHandle, Batch, EmbeddingBatch
-from llamaherd.native.library import keeping_the_lock
+from llamaherd.native.library import symbol
 from llamaherd.native.openmp import let_team_go
 from llamaherd.params import INT32_MAX, ContextParams
 from llamaherd.places import end_in_memory
@@ -39,7 +39,6 @@ _MEANINGS = {
     -3: "the computation failed",
 }
 ABORTED = 2
-MOST_ROWS_REMEMBERED = 4096
 MEMORY_BROKEN = -1000
 """A change of memory failed: nothing is known of what it holds (not a code of llama.cpp)."""
 
@@ -81,7 +80,7 @@ class Runner:
             n_outputs_max=OUTPUT_ROWS + params.n_parallel,
             n_rollback=self.n_rollback,
         )
-        pointer = self._context.pointer
+        self._pointer = pointer = self._context.pointer  # closed by this object alone
         # A recurrent state has the same size however many tokens it has seen.
         self.n_cells = int(c.llama_n_ctx(pointer)) * (self.n_seq if model.is_recurrent else 1)
         # llama.cpp rounds up; a caller who asks for 100 tokens gets 100.
@@ -99,11 +98,12 @@ class Runner:
         c.llama_set_abort_callback(pointer, callback, self._abort.argument)
         if params.control_vectors:
             self._apply_control_vectors(model, params)
-        self._address = pointer.value
         self._decode = c.llama_decode
-        # Called once a drawn token: takes no time, so Python's lock is kept.
-        self._row_address = keeping_the_lock("llama_get_logits_ith", c_void_p, c_void_p, c_int32)
-        self._rows: dict[int, npt.NDArray[np.float32]] = {}
+        # Waits for the decoding; as a number, since a pointer would be a new object at each step.
+        self._logits_address = symbol("llama_get_logits")
+        self._logits_address.argtypes, self._logits_address.restype = [c_void_p], c_void_p
+        self._rows_at: int | None = None
+        self._rows: list[npt.NDArray[np.float32]] = []  # of logits, those that were asked for
         self._follower, self._n_hidden = follower, model.n_embd_out
         if follower is not None:
             self._begin_to_follow(follower, model)
@@ -208,11 +208,14 @@ class Runner:
 
     def _run_batch(self, native: c.llama_batch) -> None:
         logs.forget_recent()
-        pointer = self._context.pointer
-        code = self._decode(pointer, native)
-        c.llama_synchronize(pointer)
+        code = self._decode(self._pointer, native)
         if code:
+            c.llama_synchronize(self._pointer)
             raise DecodeError(code, meaning(code))
+        address = self._logits_address(self._pointer)
+        if address != self._rows_at:
+            self._rows_at = address
+            self._rows.clear()
 
     # -- memory -------------------------------------------------------------------------------
 
@@ -278,20 +281,18 @@ class Runner:
 
         A view of native memory: writing changes what samplers see; valid until the next step.
         """
-        address = self._row_address(self._address, row)
-        found = self._rows.get(address)
-        return self._new_row(row, address) if found is None else found
+        index = self._batch.outputs[row]
+        if index >= len(self._rows):
+            self._map_rows()
+        return self._rows[index]
 
-    def _new_row(self, row: int, address: int | None) -> npt.NDArray[np.float32]:
+    def _map_rows(self) -> None:
         """Rows lie where they lay in the step before: one array each, not one a token."""
-        if not address:
-            raise DecodeError(0, f"no logits at row {row}")
-        if len(self._rows) > MOST_ROWS_REMEMBERED:
-            self._rows.clear()
-        native = (ctypes.c_float * self._n_vocab).from_address(address)
-        array: npt.NDArray[np.float32] = np.ctypeslib.as_array(native)
-        self._rows[address] = array
-        return array
+        if not self._rows_at:
+            raise DecodeError(0, "the model gave no logits")
+        shape = len(self._batch.outputs), self._n_vocab
+        native = (ctypes.c_float * (shape[0] * shape[1])).from_address(self._rows_at)
+        self._rows = list(np.ctypeslib.as_array(native).reshape(shape))
 
     def _apply_control_vectors(self, model: Model, params: ContextParams) -> None:
         n_layer, n_embd = model.n_layer, model.n_embd

@@ -54,6 +54,9 @@ class TokenSampler:
         processors: called with (ids so far, logits) on the engine's thread; their result replaces
             the logits. They slow everyone down, since all requests wait for them.
 
+    Attributes:
+        is_constrained: whether there is a constraint, which may force tokens and may be finished.
+
     Raises:
         OptionError: a biased token that the vocabulary does not have.
     """
@@ -70,6 +73,7 @@ class TokenSampler:
     ) -> None:
         self._params, self._n_ctx = params, n_ctx
         self._constraint, self._processors = constraint, processors
+        self.is_constrained = constraint is not None
         self.chain = SamplerChain()
         biases = _biases(vocab, params)
         self._banned = {token for token, bias in biases.items() if bias == -np.inf}

@@ -88,7 +88,10 @@ class Scheduler:
         memory, self._overdue = self._overdue, []
         if self._waiting:
             memory += self._admit_waiting()
-        self._adapters = self._next_adapters()
+        for request in self._seq_ids:
+            if request.adapters != self._adapters:
+                self._adapters = self._next_adapters()
+                break
         plan = self._plan(memory, prefill_limit)
         while (n_lacking := plan.n_drawn + plan.n_read - self.sequences.n_free) > 0:
             memory += self._make_room(n_lacking)
@@ -102,8 +105,9 @@ class Scheduler:
         for piece in plan.slices:
             self.sequences.append(piece.seq_id, piece.tokens)
             request = piece.request
-            request.n_cached = piece.stop
-            request.proposal = []
+            request.n_cached += len(piece.tokens)
+            if request.proposal:
+                request.proposal = []
             if piece.save:
                 self._saves[request].remove(piece.stop)
 
@@ -201,14 +205,17 @@ class Scheduler:
 
     def _plan(self, memory: list[Change], prefill_limit: Callable[[int], int] | None) -> Plan:
         """Drawing requests first, then prompts, until the batch is full."""
-        drawing = [r for r in self._seq_ids if r.is_drawing]
-        n_reading, n_at_most = len(self._seq_ids) - len(drawing), self._n_batch
-        if drawing and n_reading and prefill_limit is not None:
-            n_at_most = prefill_limit(len(drawing))
-        together = [r for r in drawing if r.adapters == self._adapters]
+        n_drawing, together = 0, []
+        for request in self._seq_ids:
+            if request.is_drawing:
+                n_drawing += 1
+                if request.adapters == self._adapters:
+                    together.append(request)
         slices, room, rows = self._drawn(together)
         n_drawn, n_read = self._n_batch - room, 0
+        n_reading = len(self._seq_ids) - n_drawing
         if n_reading:
+            n_at_most = prefill_limit(n_drawing) if n_drawing and prefill_limit else room
             prompts = self._read_prompts(min(room, n_at_most), rows)
             n_read = sum(len(piece.tokens) for piece in prompts)
             slices += prompts
@@ -220,14 +227,14 @@ class Scheduler:
     def _drawn(self, drawing: list[Request]) -> tuple[list[Slice], int, int]:
         """Slices of requests that draw; how many tokens, and rows of logits, are left."""
         room, rows = self._n_batch - len(drawing), OUTPUT_ROWS
-        spare = max(0, self.sequences.n_free - len(drawing))
         slices = []
         for request in drawing:
-            if request.n_pending > 1:
-                piece = self._read(request, min(request.n_pending, room + 1))
+            if request.proposal and request.n_pending == 1:
+                n_free = self.sequences.n_free - len(drawing) - (OUTPUT_ROWS - rows)
+                piece = self._check(request, max(0, min(room, rows, n_free)))
+                rows -= piece.n_guessed
             else:
-                piece = self._draw(request, min(room, rows, spare))
-                rows -= len(piece.tokens) - 1
+                piece = self._read(request, room + 1)
             room -= len(piece.tokens) - 1
             slices.append(piece)
         return slices, room, rows
@@ -259,37 +266,31 @@ class Scheduler:
 
     def _next_adapters(self) -> AdapterKey:
         """Requests with the same adapters go together; each such group has its turn."""
-        others = [r for r in self._seq_ids if r.adapters != self._adapters]
-        if not others:
-            return self._adapters
         groups = list(dict.fromkeys(r.adapters for r in self._seq_ids))
         if self._adapters in groups:
             return groups[(groups.index(self._adapters) + 1) % len(groups)]
         return groups[0]
 
-    def _draw(self, request: Request, n_guesses: int) -> Slice:
+    def _check(self, request: Request, n_guesses: int) -> Slice:
+        """The token drawn last, and guesses behind it."""
         start, guesses = request.n_cached, request.proposal[:n_guesses]
-        outputs: Literal["last", "all"] = "all" if guesses else "last"
-        return Slice(
-            request, self._seq_ids[request], start, request.tokens[start:] + guesses, outputs
-        )
+        tokens = [*request.tokens[start:], *guesses]
+        return Slice(request, self._seq_ids[request], start, tokens, "all" if guesses else "last")
 
     def _n_until_save(self, request: Request) -> int:
         ahead = [n - request.n_cached for n in self._saves[request] if n > request.n_cached]
         return min([*ahead, request.n_pending])
 
     def _read(self, request: Request, n: int, *, all_outputs: bool = False) -> Slice:
-        start, stop = request.n_cached, request.n_cached + n
+        """The next ``n`` tokens that it has not read, or all of them."""
+        start = request.n_cached
+        tokens = request.tokens[start : start + n]
+        stop = start + len(tokens)
         last: Literal["none", "last"] = "last" if stop == len(request.tokens) else "none"
-        return Slice(
-            request,
-            self._seq_ids[request],
-            start,
-            request.tokens[start:stop],
-            "all" if all_outputs else last,
-            save=stop in self._saves[request],
-            span=request.span_at(start),
-        )
+        outputs = "all" if all_outputs else last
+        span = request.span_at(start) if request.spans else None
+        save = stop in self._saves[request]
+        return Slice(request, self._seq_ids[request], start, tokens, outputs, save, span)
 
     # -- memory pressure --------------------------------------------------------------------
 

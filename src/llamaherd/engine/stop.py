@@ -9,8 +9,8 @@ class StopMatcher:
     """Lets text through up to the first stop string, holding back what may become one.
 
     Args:
-        stops: non-empty strings. If several end at the same character, the one that begins first
-            counts.
+        stops: non-empty strings, at least one. If several end at the same character, the one that
+            begins first counts.
     """
 
     def __init__(self, stops: Sequence[str]) -> None:
@@ -20,8 +20,6 @@ class StopMatcher:
 
     def feed(self, text: str) -> str:
         """Text that is safe to show; sets ``matched`` when a stop string is complete."""
-        if not self._stops:
-            return text
         text = self._held + text
         at, self.matched = self._first_match(text)
         if self.matched is not None:

@@ -9,10 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 
-from llamaherd.engine.request import Event, FinishEvent
-
-Indexed = tuple[int, Event]
-"""An event, and which of the requests it belongs to."""
+from llamaherd.engine.request import Event, FinishEvent, Indexed
 
 
 class _Stream:

@@ -20,6 +20,7 @@ from llamaherd.engine.request import (
     Event,
     FinishEvent,
     FinishReason,
+    Indexed,
     ProgressEvent,
     PromptEvent,
     Request,
@@ -84,8 +85,8 @@ class Worker:
         alike = runner.n_rollback > 0
         self._speculation = Speculation(proposer, self._costs, alike) if proposer else None
         self._answers: dict[Request, Answer] = {}
-        self._events: list[tuple[Request, Event]] = []
-        self._concerned: list[Request] = []  # by the native calls of this step
+        self._events: list[tuple[Callable[[Indexed], None], Indexed]] = []
+        self._plan = Plan((), (), ())  # of the last step, or the running one
         self._finished: Counter[str] = Counter()
         self._n_steps = self._n_read = self._n_cached = self._n_drawn = 0
         self._decode_s = 0.0
@@ -176,10 +177,12 @@ class Worker:
     def step(self) -> None:
         """Schedule, run, sample, emit: at least one token for each request that has caught up."""
         begin = self._clock()
-        self._propose()
-        plan = self._scheduler.plan(self._pace.limit)
-        self._concerned = [piece.request for piece in plan.slices]
-        self._start(plan)
+        if self._speculation is not None:
+            self._propose(self._speculation)
+        self._plan = plan = self._scheduler.plan(self._pace.limit)
+        for piece in plan.slices:
+            if piece.request.started_at is None:
+                self._start(piece)
         ends = self._runner.run(plan)
         self._learn(plan, self._clock() - begin)
         self._scheduler.decoded(plan)
@@ -189,7 +192,7 @@ class Worker:
         self._send_events()
 
     def _tell(self, request: Request, event: Event) -> None:
-        self._events.append((request, event))
+        self._events.append((request.emit, (request.index, event)))
 
     def _send_events(self) -> None:
         """Wake the consumers, whose work then overlaps with the next decode.
@@ -198,15 +201,14 @@ class Worker:
         would wait for all of them.
         """
         events, self._events = self._events, []
-        for request, event in events:
-            request.emit(event)
+        for emit, indexed in events:
+            emit(indexed)
 
-    def _propose(self) -> None:
-        if self._speculation is not None:
-            running = self._scheduler.running
-            if running and all(r.is_drawing for r in running):  # prompts need the room: first
-                drawing = [r for r in running if r.n_pending == 1]
-                self._speculation.propose(drawing, self._runner.n_ctx)
+    def _propose(self, speculation: Speculation) -> None:
+        running = self._scheduler.running
+        if running and all(r.is_drawing for r in running):  # prompts need the room: first
+            drawing = [r for r in running if r.n_pending == 1]
+            speculation.propose(drawing, self._runner.n_ctx)
 
     def _learn(self, plan: Plan, seconds: float) -> None:
         """What the step cost."""
@@ -218,22 +220,18 @@ class Worker:
         if n_read or n_drawn == n_drawing:  # nothing was guessed or forced
             self._pace.observe(n_drawing, n_read, seconds, reading=plan.reading)
 
-    def _start(self, plan: Plan) -> None:
-        for piece in plan.slices:
-            request = piece.request
-            if request.started_at is None:
-                self._mark_started(request, piece.seq_id)
-            if request.ending is not None:
-                self._runner.abort()  # its end() came before it could see that it had started
-
-    def _mark_started(self, request: Request, seq_id: int) -> None:
+    def _start(self, piece: Slice) -> None:
+        """The first tokens of a request are about to be read."""
+        request = piece.request
         request.started_at = self._clock()
         self._n_cached += request.n_reused or 0
         self._answers[request].sampler.prime(request.tokens)
         logger.debug(
             "request of %d tokens starts in sequence %d, %d of them from memory",
-            len(request.prompt), seq_id, request.n_reused,
+            len(request.prompt), piece.seq_id, request.n_reused,
         )  # fmt: skip
+        if request.ending is not None:
+            self._runner.abort()  # its end() came before it could see that it had started
 
     def _take(self, piece: Slice, row: int) -> None:
         """What one slice of a step brought."""
@@ -312,13 +310,16 @@ class Worker:
         try:
             token, logprob = answer.sampler.draw(self._runner, row, request.tokens, request.n_probs)
             request.tokens.append(token)
-            forced = answer.sampler.forced(request, self._runner.n_ctx)
+            drawn = [token]
+            if answer.sampler.is_constrained:
+                drawn += answer.sampler.forced(request, self._runner.n_ctx)
         except BaseException as error:  # a caller's logits processor: only its request ends
             self._finish(request, "error", error)
             return
-        request.tokens += forced
-        request.n_forced = len(forced)
-        self._follow(request, answer, [token, *forced], logprob)
+        request.n_forced = len(drawn) - 1
+        if request.n_forced:
+            request.tokens += drawn[1:]
+        self._follow(request, answer, drawn, logprob)
 
     def _begin_answer(self, request: Request, answer: Answer) -> None:
         request.first_token_at = self._clock()
@@ -344,7 +345,7 @@ class Worker:
                 del request.tokens[n_before + n :]
                 self._finish(request, "stop")
                 return
-        if answer.sampler.finished:
+        if answer.sampler.is_constrained and answer.sampler.finished:
             self._finish(request, "stop")
         elif request.room(self._runner.n_ctx) <= 0:
             self._finish(request, "length")
@@ -429,7 +430,7 @@ class Worker:
             end = request.position(kept)
             self._scheduler.forget(seq_id, kept if self._runner.cut(seq_id, end) == end else 0)
         if error.code != ABORTED:
-            self._fail(self._concerned, error)
+            self._fail([piece.request for piece in self._plan.slices], error)
 
     def _fail(self, requests: list[Request], error: BaseException) -> None:
         for request in requests:

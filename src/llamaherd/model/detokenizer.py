@@ -20,17 +20,22 @@ class IncrementalDetokenizer:
 
     def __init__(self, vocab: Vocab, *, shown: frozenset[int] = frozenset()) -> None:
         self._vocab, self._shown = vocab, shown
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._unfinished = b""  # the first bytes of a character
 
     def feed(self, token: int) -> str:
         """The characters that ``token`` completes, possibly none."""
-        return self._decoder.decode(self._vocab.token_bytes(token, special=token in self._shown))
+        piece = self._vocab.token_bytes(token, special=token in self._shown)
+        data = self._unfinished + piece if self._unfinished else piece
+        text, n_read = codecs.utf_8_decode(data, "replace")
+        self._unfinished = data[n_read:]
+        return text
 
     @property
     def is_inside_character(self) -> bool:
         """Whether bytes of an unfinished character are held back."""
-        return bool(self._decoder.getstate()[0])
+        return bool(self._unfinished)
 
     def finish(self) -> str:
         """What is left at the end: U+FFFD for a character that never ended, else nothing."""
-        return self._decoder.decode(b"", final=True)
+        data, self._unfinished = self._unfinished, b""
+        return data.decode("utf-8", "replace")

@@ -202,10 +202,15 @@ class Batch(Handle):
     """A ``llama_batch`` of token ids with room for ``capacity`` tokens, one sequence id each.
 
     Filled in place: a step allocates nothing.
+
+    Attributes:
+        outputs: for each token whose logits are wanted, by its place in the batch, which of them
+            they are: llama.cpp keeps theirs alone, in the batch's order.
     """
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self.outputs: dict[int, int] = {}
         self.native = c.llama_batch_init(capacity, 0, 1)
         self._owned = self.native.token
         # Reading a pointer field makes a new Python object, so each is read once.
@@ -219,6 +224,7 @@ class Batch(Handle):
     def clear(self) -> None:
         """Start over."""
         self.n_tokens = self.native.n_tokens = 0
+        self.outputs.clear()
 
     def add(self, tokens: Sequence[int], position: int, seq_id: int, outputs: str = "last") -> None:
         """Append ``tokens`` from ``position`` on to sequence ``seq_id``.
@@ -226,21 +232,22 @@ class Batch(Handle):
         Args:
             outputs: logits for the "last" token, for "all" or for "none".
         """
-        at = self.n_tokens
+        begin = at = self.n_tokens
         end = at + len(tokens)
         if end > self.capacity:
             raise ValueError(f"{end} tokens in a batch for {self.capacity}")
         token, pos, seq_ids, output = self._token, self._pos, self._seq_ids, self._output
-        every = 1 if outputs == "all" else 0
         for each in tokens:
             token[at] = each
             pos[at] = position
             seq_ids[at][0] = seq_id
-            output[at] = every
+            output[at] = 0
             at += 1
             position += 1
-        if outputs == "last":
-            output[end - 1] = 1
+        if outputs != "none":
+            for at in range(begin if outputs == "all" else end - 1, end):
+                output[at] = 1
+                self.outputs[at] = len(self.outputs)
         self.n_tokens = self.native.n_tokens = end
 
     def _free(self, owned: Any) -> None:
