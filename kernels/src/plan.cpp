@@ -52,7 +52,8 @@ struct Access {
 };
 
 size_t part_bytes(const ggml::Tensor& tensor, int64_t n_units) {
-    const bool regular = tensor.nb[2] == tensor.ne[1] * tensor.nb[1] && tensor.nb[3] == tensor.ne[2] * tensor.nb[2];
+    const bool regular = tensor.nb[1] >= tensor.ne[0] * tensor.nb[0] && tensor.nb[2] == tensor.ne[1] * tensor.nb[1] &&
+                         tensor.nb[3] == tensor.ne[2] * tensor.nb[2];
     return regular && n_rows(tensor) % n_units == 0 ? n_rows(tensor) / n_units * tensor.nb[1] : 0;
 }
 
@@ -115,6 +116,7 @@ class Planner {
             }
             steps_.push_back({{}, {}, false, wait});
         }
+        if (product_ && conflict(touched, {access(*product_->src[1], 0, false)}, false)) product_ = nullptr;
         steps_.back().tasks.push_back(task);
         chain_.insert(chain_.end(), touched.begin(), touched.end());
     }
@@ -137,7 +139,7 @@ class Planner {
     std::vector<Access> open_;   // of steps since all threads waited for each other
     std::vector<Access> chain_;  // of the last step if it has tasks
     bool multiplying_ = false;   // a product since then
-    const ggml::Tensor* product_ = nullptr;  // the last one: its activations are there, quantised
+    const ggml::Tensor* product_ = nullptr;  // the last one, while its activations are as it found them
 };
 
 }  // namespace

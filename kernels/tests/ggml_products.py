@@ -145,22 +145,25 @@ def compute(
 ) -> npt.NDArray[Any]:
     """``build(context, *tensors)`` of the inputs, whose dimensions are in numpy's order.
 
-    What comes back is the node, or with ``read`` an input afterwards.
+    It returns a node, or several that are computed in this order. What comes back is the last one,
+    or with ``read`` an input afterwards.
     """
     with _context() as context:
         tensors = []
         for array in inputs:
             dims = (*(1,) * (4 - array.ndim), *array.shape)
             tensors.append(c.ggml_new_tensor_4d(context, NUMBERS[array.dtype], *reversed(dims)))
-        node = build(context, *tensors)
+        built = build(context, *tensors)
+        nodes = built if isinstance(built, tuple) else (built,)
         graph = c.ggml_new_graph(context)
-        c.ggml_build_forward_expand(graph, node)
+        for node in nodes:
+            c.ggml_build_forward_expand(graph, node)
         with _allocated(context, c.ggml_backend_cpu_buffer_type()):
             for tensor, array in zip(tensors, inputs, strict=True):
                 _set(tensor, array)
             assert c.ggml_backend_graph_compute(where.backend, graph) == c.GGML_STATUS_SUCCESS
             if read < 0:
-                return _get(node)
+                return _get(nodes[-1])
             back = np.empty_like(inputs[read])
             c.ggml_backend_tensor_get(tensors[read], back.ctypes.data, 0, back.nbytes)
             return back

@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
-from ggml_products import TOLERANCE, TYPES, Bytes, Floats, Place, product, quantise, relative_error
+from ggml_products import (
+    TOLERANCE,
+    TYPES,
+    Bytes,
+    Floats,
+    Place,
+    compute,
+    product,
+    quantise,
+    relative_error,
+    stored,
+)
+
+from llamaherd.native import bindings as c
 
 RANDOM = np.random.default_rng(0)
 FACTORS = {  # offsets of the 16-bit factors in a block, and the block's bytes
@@ -161,3 +175,18 @@ def test_experts(herd: Place, cpu: Place, name: str, per_use: bool, tokens: int)
     x = normal(tokens, n_used if per_use else 1, 512)
     got, want = (product(where, name, weights, x, experts) for where in (herd, cpu))
     assert relative_error(got, want) <= TOLERANCE
+
+
+def test_activations_that_change_in_place_are_quantised_anew(herd: Place) -> None:
+    x = normal(3, 256)
+    data = quantise("Q8_0", normal(33, 256))
+    with stored(herd, "Q8_0", 256, 33) as weights:
+        c.ggml_backend_tensor_set(weights, data.ctypes.data, 0, data.nbytes)
+
+        def build(context: Any, tensor: Any) -> tuple[Any, ...]:
+            before = c.ggml_mul_mat(context, weights, tensor)
+            doubled = c.ggml_scale_inplace(context, tensor, 2)
+            return before, doubled, c.ggml_mul_mat(context, weights, tensor)
+
+        got = compute(herd, [x], build)
+    assert np.array_equal(got, 2 * product(herd, "Q8_0", data, x))
