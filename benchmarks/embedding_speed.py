@@ -1,11 +1,12 @@
 """Embeddings of many short texts against llama_cpp.Llama.embed on the same file.
 
-usage: python benchmarks/embedding_speed.py [MODEL] [--texts N] [--words N]
+usage: python benchmarks/embedding_speed.py [MODEL] [--texts N] [--words N] [--no-repacking]
 
 Both read the same texts in one call, with the same threads and pooling, each in a process of its
 own. The first vectors must agree. Aim: at least twice as fast on the 1.2B model. llama_cpp computes
 the logits of every token, which nobody reads, and leaves flash attention off; each has its own
-default there. Both fill batches of 512 tokens.
+default there. Both fill batches of 512 tokens. With --no-repacking llamaherd loads the model with
+use_extra_bufts off, which without llamaherd-kernels reads faster on this kind of CPU.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ def make_texts(n: int, n_words: int) -> list[str]:
     return [" ".join(words[at : at + n_words]) for at in places]
 
 
-def ours(path: Path) -> Embed:
+def ours(path: Path, repacking: bool) -> Embed:
     """llamaherd's embed."""
-    llm = Llama(path, n_ctx=512)
+    llm = Llama(path, n_ctx=512, use_extra_bufts=repacking)
     return lambda texts: llm.embed(texts, pooling="mean").tolist()
 
 
-def theirs(path: Path) -> Embed:
+def theirs(path: Path, _repacking: bool) -> Embed:
     """llama_cpp's embed."""
     llm = llama_cpp.Llama(
         str(path),
@@ -58,7 +59,7 @@ def theirs(path: Path) -> Embed:
     return lambda texts: llm.embed(texts, normalize=True, truncate=False)
 
 
-SIDES: dict[str, Callable[[Path], Embed]] = {"ours": ours, "theirs": theirs}
+SIDES: dict[str, Callable[[Path, bool], Embed]] = {"ours": ours, "theirs": theirs}
 
 
 def main() -> None:
@@ -67,12 +68,13 @@ def main() -> None:
     arguments.add_argument("model", nargs="?", type=Path)
     arguments.add_argument("--texts", type=int, default=1000)
     arguments.add_argument("--words", type=int, default=6)
+    arguments.add_argument("--no-repacking", action="store_true")
     arguments.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     path = chosen.model or model_path()
     texts = make_texts(chosen.texts, chosen.words)
     if chosen.side is not None:
-        measure(SIDES[chosen.side](path), texts)
+        measure(SIDES[chosen.side](path, not chosen.no_repacking), texts)
         return
     print(f"{headline()} · llama_cpp {llama_cpp.__version__}", flush=True)
     (mine, vectors), (other, their_vectors) = (_in_process(side, chosen) for side in SIDES)
@@ -98,6 +100,7 @@ def _in_process(side: str, chosen: argparse.Namespace) -> tuple[float, list[list
     model = [str(chosen.model)] if chosen.model else []
     command = [sys.executable, __file__, *model, "--side", side]
     command += ["--texts", str(chosen.texts), "--words", str(chosen.words)]
+    command += ["--no-repacking"] if chosen.no_repacking else []
     seconds, vectors = json.loads(subprocess.check_output(command))
     return seconds, vectors
 
