@@ -9,8 +9,9 @@
 namespace herd {
 namespace {
 
-// From so many tokens of a sequence on ggml-cpu multiplies tiles of queries and keys, which is faster.
-constexpr int64_t kFewQueries = 64;
+// From so many tokens of a sequence on ggml-cpu multiplies tiles of queries and keys, which is faster
+// where they look at more than so many cells.
+constexpr int64_t kFewQueries = 64, kFewCells = 1024;
 
 // What a node's sources are.
 struct Attention {
@@ -36,7 +37,7 @@ bool is_supported(const ggml::Tensor& node) {
     const ggml::Tensor *sinks = node.src[4], &q = a.q, &k = a.k, &v = a.v;
     if (sinks || !a.mask || a.max_bias != 0.0f || a.softcap != 0.0f) return false;
     if (!float_rows(q) || !float_rows(node) || !half_rows(k) || !half_rows(v) || !half_rows(*a.mask)) return false;
-    if (q.ne[1] >= kFewQueries || is_empty(k) || q.ne[0] != k.ne[0] || q.ne[0] % 16) return false;
+    if ((q.ne[1] >= kFewQueries && k.ne[1] > kFewCells) || is_empty(k) || q.ne[0] != k.ne[0] || q.ne[0] % 16) return false;
     if (v.ne[0] % 16 || v.ne[0] > kMaxValueSize || v.ne[1] != k.ne[1] || v.ne[2] != k.ne[2]) return false;
     if (q.ne[2] % k.ne[2] || q.ne[3] != k.ne[3] || v.ne[3] != k.ne[3]) return false;
     if (a.mask->ne[0] != k.ne[1] || a.mask->ne[1] < q.ne[1] || a.mask->ne[2] != 1) return false;

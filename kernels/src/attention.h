@@ -1,4 +1,4 @@
-// FLASH_ATTN_EXT for few tokens and a cache of 16-bit floats: the attention of decoding.
+// FLASH_ATTN_EXT for few tokens or few cells, these of 16-bit floats: the attention of decoding.
 #pragma once
 
 #include "task.h"

@@ -20,7 +20,7 @@ from llamaherd.native import bindings as c
 
 
 @contextmanager
-def graph_of(herd: Place, packed: bool) -> Iterator[tuple[Any, Any]]:
+def graph_of(herd: Place, packed: bool, n_tokens: int = 2) -> Iterator[tuple[Any, Any]]:
     """A context, and x times a weight matrix that is or is not packed."""
     with place("CPU", 1) as cpu:
         held, made = (c.ggml_init(c.ggml_init_params(1 << 20, None, True)) for _ in range(2))
@@ -28,7 +28,7 @@ def graph_of(herd: Place, packed: bool) -> Iterator[tuple[Any, Any]]:
         buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
             held, herd.weights if packed else cpu.weights
         )
-        x = c.ggml_new_tensor_2d(made, c.GGML_TYPE_F32, 256, 2)
+        x = c.ggml_new_tensor_2d(made, c.GGML_TYPE_F32, 256, n_tokens)
         try:
             yield made, c.ggml_mul_mat(made, weights, x)
         finally:
@@ -38,7 +38,7 @@ def graph_of(herd: Place, packed: bool) -> Iterator[tuple[Any, Any]]:
 
 
 def heads(context: Any, x: Any) -> Any:
-    return c.ggml_reshape_3d(context, x, 64, 4, 2)
+    return c.ggml_reshape_3d(context, x, 64, 4, c.ggml_nrows(x))
 
 
 def rotated(context: Any, x: Any, kind: int = 2) -> Any:
@@ -91,29 +91,46 @@ def test_what_follows_a_packed_product_is_taken(herd: Place, kind: str) -> None:
         assert not c.ggml_backend_supports_op(herd.backend, node)
 
 
-def attention(context: Any, x: Any) -> Any:
+def attention(context: Any, x: Any, n_cells: int = 20) -> Any:
     q = c.ggml_permute(context, heads(context, x), 0, 2, 1, 3)
-    k, v = (c.ggml_new_tensor_3d(context, c.GGML_TYPE_F16, 64, 20, 2) for _ in range(2))
-    mask = c.ggml_new_tensor_2d(context, c.GGML_TYPE_F16, 20, 2)
+    k, v = (c.ggml_new_tensor_3d(context, c.GGML_TYPE_F16, 64, n_cells, 2) for _ in range(2))
+    mask = c.ggml_new_tensor_2d(context, c.GGML_TYPE_F16, n_cells, c.ggml_nrows(x))
     return c.ggml_flash_attn_ext(context, q, k, v, mask, 0.125, 0, 0)
+
+
+def compute_product(where: Place) -> None:
+    with graph_of(where, packed=True) as (context, product):
+        graph = c.ggml_new_graph(context)
+        c.ggml_build_forward_expand(graph, product)
+        buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
+            context, c.ggml_backend_cpu_buffer_type()
+        )
+        try:
+            status = c.ggml_backend_graph_compute(where.backend, graph)
+            assert status == c.GGML_STATUS_SUCCESS
+        finally:
+            c.ggml_backend_buffer_free(buffer)
 
 
 def test_attention_is_taken_from_the_second_graph_on(plugin: Path) -> None:
     """While a context is made llama.cpp would turn flash attention off if it were."""
     with place("Herd", 1) as fresh, graph_of(fresh, packed=True) as (context, product):
-        graph = c.ggml_new_graph(context)
-        c.ggml_build_forward_expand(graph, product)
         node = attention(context, product)
         assert not c.ggml_backend_supports_op(fresh.backend, node)
-        buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
-            context, c.ggml_backend_cpu_buffer_type()
-        )
-        try:
-            status = c.ggml_backend_graph_compute(fresh.backend, graph)
-            assert status == c.GGML_STATUS_SUCCESS
-            assert c.ggml_backend_supports_op(fresh.backend, node)
-        finally:
-            c.ggml_backend_buffer_free(buffer)
+        compute_product(fresh)
+        assert c.ggml_backend_supports_op(fresh.backend, node)
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "n_cells", "taken"), [(63, 2048, True), (64, 1024, True), (64, 1025, False)]
+)
+def test_many_tokens_that_see_many_cells_are_left(
+    herd: Place, n_tokens: int, n_cells: int, taken: bool
+) -> None:
+    compute_product(herd)
+    with graph_of(herd, packed=True, n_tokens=n_tokens) as (context, product):
+        node = attention(context, product, n_cells)
+        assert c.ggml_backend_supports_op(herd.backend, node) == taken
 
 
 @pytest.mark.parametrize("kind", LEFT)
