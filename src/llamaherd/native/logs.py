@@ -72,9 +72,8 @@ def expect_while(condition: Callable[[], bool]) -> None:
     _thread.expected = condition
 
 
-def forget_recent() -> None:
-    """Drop the remembered lines, before a call whose complaints matter."""
-    _router.recent.clear()
+forget_recent: Callable[[], None] = _router.recent.clear
+"""Drop the remembered lines, before a call whose complaints matter. Called at every step."""
 
 
 def reraise() -> None:
