@@ -83,7 +83,7 @@ int32_t sum_word(const Activations& as, const int8_t* q, int at) {
     switch (as.sums) {
         case Sums::kOf16: return as.bias * sum(q + 16 * at, 16);
         case Sums::kOf32: return as.bias * sum(q + 32 * at, 32);
-        case Sums::kPairsOf32: break;
+        default: break;
     }
     const int first = as.bias * sum(q + 64 * at, 32), second = as.bias * sum(q + 64 * at + 32, 32);
     return static_cast<int32_t>((first & 0xFFFF) | static_cast<uint32_t>(second) << 16);
@@ -102,11 +102,37 @@ void scatter(const Activations& as, const Quantised& in, int n_tokens, int token
     for (int i = 0; i < as.n_scales(); ++i, word += n_tokens) put(cell, word, in.scale + i);
 }
 
+// ---- rounding to 16-bit floats
+
+__m256 rounded_to_f16(__m256 x) { return _mm256_cvtph_ps(_mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT)); }
+
+// To nearest, ties to even; what is not a number stays as it is.
+__m256 rounded_to_bf16(__m256 x) {
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7FFF)));
+    const __m256 rounded = _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32(static_cast<int>(0xFFFF0000))));
+    return _mm256_blendv_ps(rounded, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+
+void round_token(Rule rule, const float* x, int n, int n_tokens, uint8_t* out) {
+    for (int k = 0; k < n; k += 8) {
+        const __m256 values = _mm256_loadu_ps(x + k);
+        alignas(32) float rounded[8];
+        _mm256_store_ps(rounded, rule == Rule::kF16 ? rounded_to_f16(values) : rounded_to_bf16(values));
+        for (int i = 0; i < 8; ++i) put(out, (k + i) * n_tokens, rounded + i);
+    }
+}
+
 }  // namespace
 
 void quantise_cell(const Activations& as, const float* const* rows, int n_tokens, int64_t k, uint8_t* cell) {
     Quantised token;
     for (int t = 0; t < n_tokens; ++t) {
+        if (as.floats()) {
+            round_token(as.rule, rows[t] + k, as.block(), n_tokens, cell + t * sizeof(float));
+            continue;
+        }
         if (as.rule == Rule::kQ8K) {
             quantise_q8k(rows[t] + k, token);
         } else {

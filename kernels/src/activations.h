@@ -1,11 +1,16 @@
-// The right-hand side of a product, quantised to bytes by ggml's own rules for Q8_K and Q8_0, so
-// that results agree with ggml-cpu's to rounding (quantize_row_q8_K_ref and quantize_row_q8_0).
+// The right-hand side of a product, rounded by ggml's own rules, so that results agree with
+// ggml-cpu's to rounding: quantised to bytes for Q8_K and Q8_0 (quantize_row_q8_K_ref and
+// quantize_row_q8_0), or to the weights' own 16-bit floats.
 //
 // Tokens are handled T at a time. A cell holds T tokens and as many k as a packed block has:
 //
 //     int8  q[k / 4][T][4]      four k a token side by side: one 32-bit broadcast
 //     int32 sums[n_sums][T]     see Sums; already multiplied by the bias
 //     float scale[n_scales][T]
+//
+// or, for weights of F16 and BF16, only
+//
+//     float x[k][T]             rounded to 16 bits
 #pragma once
 
 #include <cstddef>
@@ -16,12 +21,15 @@ namespace herd {
 enum class Rule {
     kQ8K,  // one scale per 256, signed so that the largest value becomes -127
     kQ80,  // one scale per 32, rounded to 16 bits
+    kF16,  // 16-bit floats, no scales
+    kBF16,
 };
 
 enum class Sums {
     kPairsOf32,  // 4 words: int16 sums over 32 elements, two a word; for the mins
     kOf32,       // sums over 32 elements
     kOf16,       // sums over 16 elements
+    kNone,
 };
 
 struct Activations {
@@ -31,12 +39,15 @@ struct Activations {
     // sum at bias * sum(q) takes it back out exactly.
     int bias;
 
+    constexpr bool floats() const { return rule == Rule::kF16 || rule == Rule::kBF16; }
     constexpr int block() const { return rule == Rule::kQ8K ? 256 : 64; }
     constexpr int n_scales() const { return rule == Rule::kQ8K ? 1 : 2; }
     constexpr int n_sums() const {
         return sums == Sums::kPairsOf32 ? 4 : sums == Sums::kOf32 ? block() / 32 : block() / 16;
     }
-    constexpr size_t bytes_per_token() const { return block() + 4 * (n_sums() + n_scales()); }
+    constexpr size_t bytes_per_token() const {
+        return floats() ? block() * sizeof(float) : block() + 4 * (n_sums() + n_scales());
+    }
     constexpr bool operator==(const Activations& other) const {
         return rule == other.rule && sums == other.sums && bias == other.bias;
     }

@@ -55,6 +55,11 @@ const InstructionSet* best_set() {
     return nullptr;
 }
 
+// With its own instructions for BF16 ggml multiplies twice as many a cycle as in 32 bits.
+bool faster_in_ggml(const Format& format) {
+    return format.type == ggml::kTypeBF16 && __builtin_cpu_supports("avx512bf16");
+}
+
 }  // namespace
 
 const char* instructions() {
@@ -67,7 +72,7 @@ void choose_kernels() {
     if (set) g_floats = set->floats;
     for (int i = 0; set && i < kFormats; ++i) {
         const Family& family = set->families[i];
-        if (!family.packed) continue;
+        if (!family.packed || faster_in_ggml(kFormat[i])) continue;
         if (agrees_with_ggml(kFormat[i], family)) {
             g_chosen[i] = &family;
         } else {

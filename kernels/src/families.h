@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "float_weights.h"
 #include "small_blocks.h"
 #include "super_blocks.h"
 
@@ -22,6 +23,13 @@ struct SmallTable<V, Lines, kExpanded, std::integer_sequence<int, I...>> {
     static constexpr Kernel kernels[] = {multiply_small_blocks<V, Lines, kExpanded, I + 1>...};
 };
 
+template <class V, class Weights, class Counts>
+struct FloatTable;
+template <class V, class Weights, int... I>
+struct FloatTable<V, Weights, std::integer_sequence<int, I...>> {
+    static constexpr Kernel kernels[] = {multiply_float_weights<V, Weights, I + 1>...};
+};
+
 template <class V, class Lines, int kTokens>
 constexpr Family super_family(const char* instructions, PackFunction pack = nullptr) {
     using Counts = std::make_integer_sequence<int, kTokens>;
@@ -34,6 +42,12 @@ constexpr Family small_family(const char* instructions, PackFunction pack = null
     using Counts = std::make_integer_sequence<int, kTokens>;
     return {instructions, kTokens, SmallTable<V, Lines, false, Counts>::kernels,
             SmallTable<V, Lines, true, Counts>::kernels, expand_small_blocks<V, Lines>, pack};
+}
+
+template <class V, class Weights, int kTokens>
+constexpr Family float_family(const char* instructions, PackFunction pack = nullptr) {
+    const Kernel* kernels = FloatTable<V, Weights, std::make_integer_sequence<int, kTokens>>::kernels;
+    return {instructions, kTokens, kernels, kernels, expand_nothing, pack};
 }
 
 }  // namespace herd

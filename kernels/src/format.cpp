@@ -10,6 +10,8 @@ constexpr Activations kOffset32{Rule::kQ8K, Sums::kOf16, -32};     // Q6_K: q - 
 constexpr Activations kOffset128{Rule::kQ8K, Sums::kOf32, -128};   // IQ4_XS: table + 128
 constexpr Activations kBlocks128{Rule::kQ80, Sums::kOf32, -128};   // Q8_0: q + 128
 constexpr Activations kBlocks8{Rule::kQ80, Sums::kOf32, -8};       // Q4_0: q - 8
+constexpr Activations kHalves{Rule::kF16, Sums::kNone, 0};
+constexpr Activations kBFloats{Rule::kBF16, Sums::kNone, 0};
 
 template <class File, class Packed>
 constexpr Format k_format(int32_t type, const char* name, Activations activations, const Repacking& repacking) {
@@ -21,6 +23,11 @@ constexpr Format pair_format(int32_t type, const char* name, Activations activat
     return {type, name, kPair, 2 * sizeof(File), sizeof(Packed), kPair * kRows, activations, &repacking};
 }
 
+template <class Packed>
+constexpr Format float_format(int32_t type, const char* name, Activations activations, const Repacking& repacking) {
+    return {type, name, kFloatBlock, sizeof(FileFloats), sizeof(Packed), 0, activations, &repacking};
+}
+
 }  // namespace
 
 const Format kFormat[kFormats] = {
@@ -30,6 +37,8 @@ const Format kFormat[kFormats] = {
     k_format<FileIQ4XS, PackedIQ4XS>(ggml::kTypeIQ4_XS, "IQ4_XS", kOffset128, kRepackIQ4XS),
     pair_format<FileQ80, PackedQ80>(ggml::kTypeQ8_0, "Q8_0", kBlocks128, kRepackQ80),
     pair_format<FileQ40, PackedQ40>(ggml::kTypeQ4_0, "Q4_0", kBlocks8, kRepackQ40),
+    float_format<PackedF16>(ggml::kTypeF16, "F16", kHalves, kRepackF16),
+    float_format<PackedBF16>(ggml::kTypeBF16, "BF16", kBFloats, kRepackBF16),
 };
 
 const Format* find_format(int32_t type) {

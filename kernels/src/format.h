@@ -12,12 +12,12 @@ struct Format {
     int block;           // elements of a row that are packed together
     size_t file_bytes;   // of one row's block in a file
     size_t packed_bytes; // of 16 rows' block
-    size_t line_bytes;   // of 16 rows' block with one byte an element
+    size_t line_bytes;   // of 16 rows' block with one byte an element; 0: never expanded
     Activations activations;
     const Repacking* repacking;
 };
 
-constexpr int kFormats = 6;
+constexpr int kFormats = 8;
 extern const Format kFormat[kFormats];
 
 // The format of a GGUF type, or null.

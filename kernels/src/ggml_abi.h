@@ -29,6 +29,7 @@ enum Type : int32_t {
     kTypeIQ4_XS = 23,
     kTypeI32 = 26,
     kTypeI64 = 27,
+    kTypeBF16 = 30,
 };
 
 enum Status : int32_t { kStatusAborted = 1, kStatusSuccess = 0, kStatusFailed = -1, kStatusNoMemory = -2 };

@@ -6,6 +6,7 @@ namespace herd {
 
 constexpr char kName[] = "AVX2";
 constexpr int kTokens = 4;  // sixteen registers: two sums a token, a line, a broadcast, constants
+constexpr int kFloatTokens = kMaxTokens < 12 ? kMaxTokens : 12;  // a sum a token
 
 const Family kAvx2Families[kFormats] = {
     super_family<Avx2, LinesQ4K<Avx2>, kTokens>(kName),
@@ -14,6 +15,8 @@ const Family kAvx2Families[kFormats] = {
     {},  // IQ4_XS and Q8_0: their bytes do not fit, see Avx2::dot
     {},
     small_family<Avx2, LinesQ40<Avx2>, kTokens>(kName),
+    float_family<Avx2, FloatsF16<Avx2>, kFloatTokens>(kName),
+    float_family<Avx2, FloatsBF16<Avx2>, kFloatTokens>(kName),
 };
 
 }  // namespace herd

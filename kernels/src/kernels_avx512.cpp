@@ -14,6 +14,8 @@ const Family kAvx512Families[kFormats] = {
     super_family<Avx512, LinesIQ4XS<Avx512>, kMaxTokens>(kName, pack_iq4xs_avx512),
     small_family<Avx512, LinesQ80<Avx512>, kMaxTokens>(kName, pack_q80_avx512),
     small_family<Avx512, LinesQ40<Avx512>, kMaxTokens>(kName, pack_q40_avx512),
+    float_family<Avx512, FloatsF16<Avx512>, kMaxTokens>(kName, pack_f16_avx512),
+    float_family<Avx512, FloatsBF16<Avx512>, kMaxTokens>(kName, pack_bf16_avx512),
 };
 
 }  // namespace herd

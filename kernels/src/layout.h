@@ -19,6 +19,7 @@ constexpr int kLine = 64;        // bytes of four k of 16 rows
 constexpr int kSuperBlock = 256; // elements of a block of the K and IQ formats
 constexpr int kBlock32 = 32;     // elements of a block of Q8_0 and Q4_0
 constexpr int kPair = 64;        // two of those are packed together, so that lines stay aligned
+constexpr int kFloatBlock = 64;  // elements of F16 and BF16 that are packed, and summed, together
 
 using Half = uint16_t;  // the bits of an IEEE 16-bit float
 
@@ -61,6 +62,10 @@ struct FileQ40 {
     Half d;
     uint8_t qs[16];  // low nibbles the first 16
 };
+// F16 and BF16: no blocks, only values.
+struct FileFloats {
+    uint16_t w[kFloatBlock];
+};
 static_assert(sizeof(FileQ4K) == 144 && sizeof(FileQ5K) == 176 && sizeof(FileQ6K) == 210, "GGUF");
 static_assert(sizeof(FileIQ4XS) == 136 && sizeof(FileQ80) == 34 && sizeof(FileQ40) == 18, "GGUF");
 
@@ -101,7 +106,14 @@ struct alignas(64) PackedQ40 {
     uint8_t qs[8][kLine];  // [block x 4]
     Half d[2][kRows];
 };
+struct alignas(64) PackedF16 {
+    Half w[kFloatBlock][kRows];  // [k]: as one instruction converts them
+};
+struct alignas(64) PackedBF16 {
+    uint16_t w[kFloatBlock / 2][kRows][2];  // k and k + 1 side by side: each a shift or a mask away from a float
+};
 static_assert(sizeof(PackedQ4K) == 2368 && sizeof(PackedQ5K) == 2880 && sizeof(PackedQ6K) == 3392, "packed");
 static_assert(sizeof(PackedIQ4XS) == 2240 && sizeof(PackedQ80) == 1088 && sizeof(PackedQ40) == 576, "packed");
+static_assert(sizeof(PackedF16) == kRows * sizeof(FileFloats) && sizeof(PackedBF16) == sizeof(PackedF16), "packed");
 
 }  // namespace herd

@@ -283,6 +283,33 @@ void unpack_pair(const void* packed, uint8_t* file, size_t row_bytes) {
     }
 }
 
+// ---- F16 and BF16
+
+// Element k of a row in the packed block.
+uint16_t& element(PackedF16& packed, int k, int row) { return packed.w[k][row]; }
+uint16_t& element(PackedBF16& packed, int k, int row) { return packed.w[k / 2][row][k % 2]; }
+uint16_t element(const PackedF16& packed, int k, int row) { return packed.w[k][row]; }
+uint16_t element(const PackedBF16& packed, int k, int row) { return packed.w[k / 2][row][k % 2]; }
+
+template <class Packed>
+void pack_floats(const uint8_t* file, size_t row_bytes, void* packed) {
+    auto& out = *static_cast<Packed*>(packed);
+    for (int row = 0; row < kRows; ++row) {
+        const auto in = read_block<FileFloats>(file, row_bytes, row);
+        for (int k = 0; k < kFloatBlock; ++k) element(out, k, row) = in.w[k];
+    }
+}
+
+template <class Packed>
+void unpack_floats(const void* packed, uint8_t* file, size_t row_bytes) {
+    const auto& in = *static_cast<const Packed*>(packed);
+    for (int row = 0; row < kRows; ++row) {
+        FileFloats out;
+        for (int k = 0; k < kFloatBlock; ++k) out.w[k] = element(in, k, row);
+        write_block(out, file, row_bytes, row);
+    }
+}
+
 }  // namespace
 
 const Repacking kRepackQ4K = {pack_q4k, unpack_q4k};
@@ -291,5 +318,7 @@ const Repacking kRepackQ6K = {pack_q6k, unpack_q6k};
 const Repacking kRepackIQ4XS = {pack_iq4xs, unpack_iq4xs};
 const Repacking kRepackQ80 = {pack_pair<FileQ80, PackedQ80, kSigns>, unpack_pair<FileQ80, PackedQ80, kSigns>};
 const Repacking kRepackQ40 = {pack_pair<FileQ40, PackedQ40, 0>, unpack_pair<FileQ40, PackedQ40, 0>};
+const Repacking kRepackF16 = {pack_floats<PackedF16>, unpack_floats<PackedF16>};
+const Repacking kRepackBF16 = {pack_floats<PackedBF16>, unpack_floats<PackedBF16>};
 
 }  // namespace herd

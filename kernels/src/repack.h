@@ -14,6 +14,6 @@ struct Repacking {
     UnpackFunction unpack;
 };
 
-extern const Repacking kRepackQ4K, kRepackQ5K, kRepackQ6K, kRepackIQ4XS, kRepackQ80, kRepackQ40;
+extern const Repacking kRepackQ4K, kRepackQ5K, kRepackQ6K, kRepackIQ4XS, kRepackQ80, kRepackQ40, kRepackF16, kRepackBF16;
 
 }  // namespace herd

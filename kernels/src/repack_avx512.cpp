@@ -181,4 +181,25 @@ void pack_q40_avx512(const uint8_t* file, size_t row_bytes, void* packed) {
     pack_pair<FileQ40>(file, row_bytes, *static_cast<PackedQ40*>(packed), 0);
 }
 
+void pack_f16_avx512(const uint8_t* file, size_t row_bytes, void* packed) {
+    auto& out = *static_cast<PackedF16*>(packed);
+    for (int half = 0; half < 2; ++half) {
+        Line words[16];
+        words_of_rows<16>(file + 64 * half, row_bytes, words);
+        for (int word = 0; word < 16; ++word) {
+            put_halves(out.w[32 * half + 2 * word], words[word]);
+            put_halves(out.w[32 * half + 2 * word + 1], right(words[word], 16));
+        }
+    }
+}
+
+void pack_bf16_avx512(const uint8_t* file, size_t row_bytes, void* packed) {
+    auto& out = *static_cast<PackedBF16*>(packed);
+    for (int half = 0; half < 2; ++half) {
+        Line words[16];
+        words_of_rows<16>(file + 64 * half, row_bytes, words);
+        for (int word = 0; word < 16; ++word) put_line(out.w[16 * half + word], words[word]);
+    }
+}
+
 }  // namespace herd

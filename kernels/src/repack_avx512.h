@@ -12,5 +12,7 @@ void pack_q6k_avx512(const uint8_t* file, size_t row_bytes, void* packed);
 void pack_iq4xs_avx512(const uint8_t* file, size_t row_bytes, void* packed);
 void pack_q80_avx512(const uint8_t* file, size_t row_bytes, void* packed);
 void pack_q40_avx512(const uint8_t* file, size_t row_bytes, void* packed);
+void pack_f16_avx512(const uint8_t* file, size_t row_bytes, void* packed);
+void pack_bf16_avx512(const uint8_t* file, size_t row_bytes, void* packed);
 
 }  // namespace herd

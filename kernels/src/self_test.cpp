@@ -30,10 +30,25 @@ class Noise {
 
 void put_half(uint8_t* where, Half bits) { std::memcpy(where, &bits, sizeof bits); }
 
+// Weights of either sign between 0.5 and 2.
+void limit_floats(const Format& format, std::vector<uint8_t>& rows) {
+    const bool f16 = format.type == ggml::kTypeF16;
+    const Half kept = f16 ? 0x87FF : 0x80FF, exponent = f16 ? 0x3800 : 0x3F00;
+    for (size_t at = 0; at < rows.size(); at += sizeof(Half)) {
+        Half bits;
+        std::memcpy(&bits, &rows[at], sizeof bits);
+        put_half(&rows[at], static_cast<Half>((bits & kept) | exponent));
+    }
+}
+
 // Any bytes are valid weights, but the float factors must not be infinite.
 std::vector<uint8_t> random_rows(const Format& format, Noise& noise) {
     std::vector<uint8_t> rows(kTestRows * (kK / format.block) * format.file_bytes);
     for (uint8_t& byte : rows) byte = static_cast<uint8_t>(noise.bits() >> 8);
+    if (format.activations.floats()) {
+        limit_floats(format, rows);
+        return rows;
+    }
     const bool pair = format.block == kPair;
     const size_t step = pair ? format.file_bytes / 2 : format.file_bytes;
     for (size_t at = 0; at < rows.size(); at += step) {

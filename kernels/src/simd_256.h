@@ -35,15 +35,24 @@ struct Registers256 {
     }
     static HERD_INLINE Int look_up(Int table, Int index) { return _mm256_shuffle_epi8(table, index); }
 
+    static HERD_INLINE void add_product(Float& sum, Float w, const float* p) {
+        sum = _mm256_fmadd_ps(w, _mm256_broadcast_ss(p), sum);
+    }
     static HERD_INLINE void pin(Int& x) { asm volatile("" : "+x"(x)); }
+    static HERD_INLINE void pin(Float& x) { asm volatile("" : "+x"(x)); }
 
     static HERD_INLINE Float to_float(Int x) { return _mm256_cvtepi32_ps(x); }
+    static HERD_INLINE Float add(Float x, Float y) { return _mm256_add_ps(x, y); }
     static HERD_INLINE Float multiply(Float x, Float y) { return _mm256_mul_ps(x, y); }
     static HERD_INLINE Float multiply_add(Float x, Float y, Float sum) { return _mm256_fmadd_ps(x, y, sum); }
     static HERD_INLINE Float multiply_subtract(Float x, Float y, Float sum) { return _mm256_fnmadd_ps(x, y, sum); }
 
     static HERD_INLINE Float halves(const Half* p) {
         return _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+    }
+    static HERD_INLINE Float low_bf16(Int x) { return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16)); }
+    static HERD_INLINE Float high_bf16(Int x) {
+        return _mm256_castsi256_ps(_mm256_and_si256(x, _mm256_set1_epi32(static_cast<int>(0xFFFF0000))));
     }
     static HERD_INLINE Float scales(const uint8_t* p) {
         return to_float(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));

@@ -45,16 +45,27 @@ struct Avx512 {
     static HERD_INLINE void dot16(Int& sum, Int w, const void* p) {
         asm("vpdpwssd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*static_cast<const int32_t*>(p)));
     }
+    // sum += the weights of each lane times the float at p.
+    static HERD_INLINE void add_product(Float& sum, Float w, const float* p) {
+        asm("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*p));
+    }
     // Keeps the compiler from computing many lines ahead, for which there are no registers.
     static HERD_INLINE void pin(Int& x) { asm volatile("" : "+v"(x)); }
+    static HERD_INLINE void pin(Float& x) { asm volatile("" : "+v"(x)); }
 
     static HERD_INLINE Float to_float(Int x) { return _mm512_cvtepi32_ps(x); }
+    static HERD_INLINE Float add(Float x, Float y) { return _mm512_add_ps(x, y); }
     static HERD_INLINE Float multiply(Float x, Float y) { return _mm512_mul_ps(x, y); }
     static HERD_INLINE Float multiply_add(Float x, Float y, Float sum) { return _mm512_fmadd_ps(x, y, sum); }
     static HERD_INLINE Float multiply_subtract(Float x, Float y, Float sum) { return _mm512_fnmadd_ps(x, y, sum); }
 
     static HERD_INLINE Float halves(const Half* p) {
         return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
+    }
+    // Two BF16 in each lane: those in the low 16 bits as floats, and those in the high ones.
+    static HERD_INLINE Float low_bf16(Int x) { return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16)); }
+    static HERD_INLINE Float high_bf16(Int x) {
+        return _mm512_castsi512_ps(_mm512_and_si512(x, _mm512_set1_epi32(static_cast<int>(0xFFFF0000))));
     }
     static HERD_INLINE Float scales(const uint8_t* p) {
         return to_float(_mm512_cvtepu8_epi32(_mm_load_si128(reinterpret_cast<const __m128i*>(p))));

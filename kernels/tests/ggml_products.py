@@ -16,7 +16,8 @@ from llamaherd.native import bindings as c
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
-TYPES = ("Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "Q8_0", "Q4_0")
+FLOATS = ("F16", "BF16")
+TYPES = ("Q4_K", "Q5_K", "Q6_K", "IQ4_XS", "Q8_0", "Q4_0", *FLOATS)
 TOLERANCE = 1e-6
 
 

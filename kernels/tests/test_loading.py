@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 STATUS = "from llamaherd.native import kernels; print(kernels.status())"
 
 
@@ -37,9 +39,10 @@ def test_a_cpu_without_kernels_is_told_so_and_llama_cpp_goes_on(plugin: Path) ->
     assert "cmpl" in said
 
 
-def test_a_failed_self_test_leaves_its_type_to_ggml(plugin: Path) -> None:
-    said = run(STATUS, plugin, LLAMAHERD_KERNELS_BREAK="Q6_K")
-    assert "failed the self-test and left to llama.cpp: Q6_K" in said
+@pytest.mark.parametrize("name", ["Q6_K", "F16"])
+def test_a_failed_self_test_leaves_its_type_to_ggml(plugin: Path, name: str) -> None:
+    said = run(STATUS, plugin, LLAMAHERD_KERNELS_BREAK=name)
+    assert f"failed the self-test and left to llama.cpp: {name}" in said
     assert "AVX" in said
 
 

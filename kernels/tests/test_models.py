@@ -20,7 +20,7 @@ from llamaherd.native import bindings as c
 from llamaherd.native import kernels
 
 PROMPTS = ("what is 25x5", "Tell me a joke about birds.", "translate to German: the cat sleeps")
-KINDS = ("Q8_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q4_0", "IQ4_XS")
+KINDS = ("Q8_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q4_0", "IQ4_XS", "F16", "BF16")
 
 
 @pytest.fixture(scope="module", params=KINDS)

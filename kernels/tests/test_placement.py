@@ -182,9 +182,9 @@ def test_a_model_is_cut_at_attention_only(
 def test_a_model_without_packed_weights_is_not_cut(
     plugin: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    target = tmp_path / "demo-f16.gguf"
+    target = tmp_path / "demo-f32.gguf"
     params = c.llama_model_quantize_default_params()
-    params.ftype = c.LLAMA_FTYPE_MOSTLY_F16
+    params.ftype = c.LLAMA_FTYPE_ALL_F32
     params.allow_requantize = True
     source = os.fsencode(model_file(DEMO))
     assert c.llama_model_quantize(source, os.fsencode(target), params) == 0
