@@ -262,7 +262,7 @@ double seconds() {
     return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// 10^9 instructions vpdpbusd (64 products each) a second and thread. Each matrix is a step of its
+// 10^9 instructions vpdpbusd (64 products each; of floats, four instructions) a second and thread. Each matrix is a step of its
 // own, as in a model.
 double speed(Driver& driver, const std::vector<Matrix>& weights, int n, int n_threads) {
     const PackedShape& shape = weights[0].shape;
