@@ -31,6 +31,7 @@ ggml::Registry g_registry;
 struct Context {
     ggml::Device device;
     bool has_computed = false;
+    int n_abort_callbacks = 0;  // that were set
     Driver driver;
     int n_threads = 1;
     Driver::Abort abort = nullptr;
@@ -93,10 +94,13 @@ bool wanted(const ggml::Tensor& weights) {
 }
 
 // While a context is made, llama.cpp asks where attention would be computed, and turns flash
-// attention off if that is not the device of the cache. So it is taken from the second graph on.
+// attention off if that is not the device of the cache. It has set an abort callback then, so a
+// second one shows that the context is there; for who sets none, a graph that was computed does.
+bool is_made(const Context& context) { return context.has_computed || context.n_abort_callbacks > 1; }
+
 bool supports_op(ggml::Device* device, const ggml::Tensor* node) {
     const auto* context = static_cast<const Context*>(device->context);
-    if (is_attention(*node) && !(context && context->has_computed)) return false;
+    if (is_attention(*node) && !(context && is_made(*context))) return false;
     return takes(*node) && (!is_supported_product(*node) || wanted(*node->src[0]));
 }
 
@@ -141,6 +145,7 @@ void set_n_threads(ggml::Backend* backend, int n_threads) { context_of(backend).
 void set_abort_callback(ggml::Backend* backend, Driver::Abort abort, void* data) {
     context_of(backend).abort = abort;
     context_of(backend).abort_data = data;
+    ++context_of(backend).n_abort_callbacks;
 }
 
 void* proc_address(ggml::Registry*, const char* name) {

@@ -366,13 +366,17 @@ class Model:
     def _context(self, native: Any) -> ContextHandle:
         logs.forget_recent()
         try:
-            return ContextHandle(self.handle, native)
+            context = ContextHandle(self.handle, native)
         except MemoryError:
             said = logs.recent_complaints() or "llama.cpp gave no reason"
             raise ContextCreateError(
                 f"no context of {native.n_ctx} tokens for {self.path.name}: {said}. "
                 "Try a smaller n_ctx, or a smaller cache with type_k and type_v"
             ) from None
+        # Tells llamaherd-kernels that the context is there: without it the plugin would compute
+        # attention from the second graph on only, and a first answer would be rounded otherwise.
+        c.llama_set_abort_callback(context.pointer, c.ggml_abort_callback(), None)
+        return context
 
 
 def _check_files(path: Path, params: ModelParams) -> tuple[GGUFFile, ...]:
