@@ -24,6 +24,8 @@ def reference_logits(
     params = c.llama_context_default_params()
     params.n_ctx, params.n_threads, params.n_threads_batch = 1024, 1, 1
     context = c.llama_init_from_model(model.handle.pointer, params)
+    # As Model does: llamaherd-kernels then rounds alike from the first graph on.
+    c.llama_set_abort_callback(context, c.ggml_abort_callback(), None)
     native = c.mtmd_context_params_default()
     native.n_threads = 1
     projector = ProjectorHandle(model.handle, str(mmproj).encode(), native)
