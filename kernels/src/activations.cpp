@@ -83,7 +83,8 @@ int32_t sum_word(const Activations& as, const int8_t* q, int at) {
     switch (as.sums) {
         case Sums::kOf16: return as.bias * sum(q + 16 * at, 16);
         case Sums::kOf32: return as.bias * sum(q + 32 * at, 32);
-        default: break;
+        case Sums::kPairsOf32:
+        case Sums::kNone: break;
     }
     const int first = as.bias * sum(q + 64 * at, 32), second = as.bias * sum(q + 64 * at + 32, 32);
     return static_cast<int32_t>((first & 0xFFFF) | static_cast<uint32_t>(second) << 16);

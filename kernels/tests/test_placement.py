@@ -98,26 +98,43 @@ def attention(context: Any, x: Any, n_cells: int = 20) -> Any:
     return c.ggml_flash_attn_ext(context, q, k, v, mask, 0.125, 0, 0)
 
 
-def compute_product(where: Place) -> None:
+def computed(where: Place, build: Callable[[Any, Any], Any]) -> int:
+    """What comes of computing a graph that ends with this, from a product of packed weights."""
     with graph_of(where, packed=True) as (context, product):
         graph = c.ggml_new_graph(context)
-        c.ggml_build_forward_expand(graph, product)
+        c.ggml_build_forward_expand(graph, build(context, product))
         buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
             context, c.ggml_backend_cpu_buffer_type()
         )
         try:
-            status = c.ggml_backend_graph_compute(where.backend, graph)
-            assert status == c.GGML_STATUS_SUCCESS
+            return int(c.ggml_backend_graph_compute(where.backend, graph))
         finally:
             c.ggml_backend_buffer_free(buffer)
 
 
-def test_attention_is_taken_from_the_second_graph_on(plugin: Path) -> None:
-    """While a context is made llama.cpp would turn flash attention off if it were."""
+def compute_product(where: Place) -> None:
+    assert computed(where, lambda _context, product: product) == c.GGML_STATUS_SUCCESS
+
+
+def set_abort_callback(where: Place) -> None:
+    """As llama.cpp does for every backend that has this function."""
+    registry = c.ggml_backend_dev_backend_reg(c.ggml_backend_get_device(where.backend))
+    address = c.ggml_backend_reg_get_proc_address(registry, b"ggml_backend_set_abort_callback")
+    assert address is not None
+    prototype = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    prototype(address)(ctypes.cast(where.backend, ctypes.c_void_p), None, None)
+
+
+@pytest.mark.parametrize("shown_by", [compute_product, set_abort_callback])
+def test_attention_is_taken_once_a_context_is_there(
+    plugin: Path, shown_by: Callable[[Place], None]
+) -> None:
+    """While it is made llama.cpp would turn flash attention off if it were."""
     with place("Herd", 1) as fresh, graph_of(fresh, packed=True) as (context, product):
+        set_abort_callback(fresh)  # llama.cpp's own
         node = attention(context, product)
         assert not c.ggml_backend_supports_op(fresh.backend, node)
-        compute_product(fresh)
+        shown_by(fresh)
         assert c.ggml_backend_supports_op(fresh.backend, node)
 
 
@@ -141,17 +158,7 @@ def test_what_is_not_understood_is_left(herd: Place, kind: str) -> None:
 
 
 def test_a_graph_that_was_left_is_refused(herd: Place) -> None:
-    with graph_of(herd, packed=True) as (context, product):
-        graph = c.ggml_new_graph(context)
-        c.ggml_build_forward_expand(graph, c.ggml_soft_max(context, product))
-        buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
-            context, c.ggml_backend_cpu_buffer_type()
-        )
-        try:
-            status = c.ggml_backend_graph_compute(herd.backend, graph)
-            assert status == c.GGML_STATUS_FAILED
-        finally:
-            c.ggml_backend_buffer_free(buffer)
+    assert computed(herd, c.ggml_soft_max) == c.GGML_STATUS_FAILED
 
 
 def splits(path: Path, caplog: pytest.LogCaptureFixture, **options: Any) -> int:
