@@ -106,10 +106,10 @@ def test_texts_are_generated(ollama: Client) -> None:
 def test_texts_are_embedded(server: Running, ollama: Client) -> None:
     found = ollama.embed("demo", ["hello", "world"])
     expected = server.llm.embed(["hello", "world"])
-    assert np.allclose(found.embeddings, expected, atol=1e-3)
+    assert np.allclose(found.embeddings, expected, atol=1e-5)
     assert found.prompt_eval_count
     one = ollama.embeddings("demo", "hello").embedding
-    assert np.allclose(one, expected[0], atol=1e-3)
+    assert np.allclose(one, expected[0], atol=2e-4)  # a batch of one text rounds otherwise
 
 
 def test_a_model_is_loaded_by_asking_nothing(ollama: Client) -> None:

@@ -13,7 +13,7 @@ class Output:
     """The text side of a request. Engine's thread only.
 
     Attributes:
-        stopping_word: the stop string that was found.
+        stopping_word: the stop string that was found; no property, since every token asks.
     """
 
     def __init__(
