@@ -51,7 +51,11 @@ ggml::Status compute(ggml::Backend* backend, ggml::Graph* graph) {
     context.has_computed = true;
     try {
         std::vector<Step> steps;
-        if (!plan_steps(nodes_of(graph), steps)) return ggml::kStatusFailed;
+        if (const ggml::Tensor* unknown = plan_steps(nodes_of(graph), steps)) {
+            api().log(ggml::kLogError, "llamaherd-kernels: cannot compute %s (%s)\n", unknown->name,
+                      api().op_name(unknown->op));
+            return ggml::kStatusFailed;
+        }
         const bool finished = context.driver.run(steps, context.n_threads, context.abort, context.abort_data);
         return finished ? ggml::kStatusSuccess : ggml::kStatusAborted;
     } catch (const std::bad_alloc&) {

@@ -103,9 +103,6 @@ int64_t row_number(const ggml::Tensor& numbers, const RowIndex& index) {
     return at<const int32_t>(numbers, i1, i2, 0)[index.i1];
 }
 
-// Numbers outside are an error of the program, for which ggml-cpu ends the process.
-bool has_row(const ggml::Tensor& tensor, int64_t number) { return number >= 0 && number < tensor.ne[1]; }
-
 bool gets_rows(const ggml::Tensor& node) {
     const ggml::Tensor &x = *node.src[0], &numbers = *node.src[1];
     return float_rows(x) && float_rows(node) && x.ne[0] == node.ne[0] && x.ne[2] == node.ne[2] &&
@@ -116,7 +113,6 @@ void get_row(const ggml::Tensor& node, int64_t row) {
     const RowIndex index(node, row);
     const ggml::Tensor& x = *node.src[0];
     const int64_t number = row_number(*node.src[1], index);
-    if (!has_row(x, number)) return;
     std::memcpy(at<float>(node, index), at<const float>(x, number, index.i2, index.i3), node.ne[0] * sizeof(float));
 }
 
@@ -131,7 +127,6 @@ void set_row(const ggml::Tensor& node, int64_t row) {
     const ggml::Tensor& x = *node.src[0];
     const RowIndex index(x, row);
     const int64_t number = row_number(*node.src[1], index);
-    if (!has_row(node, number)) return;
     floats().to_halves(at<const float>(x, index), at<uint16_t>(node, number, index.i2, index.i3), node.ne[0]);
 }
 
@@ -145,6 +140,17 @@ struct Operation {
 };
 
 }  // namespace
+
+bool rows_exist(const ggml::Tensor& node) {
+    const bool sets = node.op == api().op_set_rows;
+    if (!sets && node.op != api().op_get_rows) return true;
+    const ggml::Tensor &numbered = sets ? node : *node.src[0], &moved = sets ? *node.src[0] : node;
+    for (int64_t row = 0; row < n_rows(moved); ++row) {
+        const int64_t number = row_number(*node.src[1], RowIndex(moved, row));
+        if (number < 0 || number >= numbered.ne[1]) return false;
+    }
+    return true;
+}
 
 bool elementwise_task(const ggml::Tensor& node, Task& task) {
     const Operation operations[] = {

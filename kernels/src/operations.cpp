@@ -34,6 +34,11 @@ std::vector<Product> plain_products(const ggml::Tensor& node) {
     return products;
 }
 
+int32_t expert_at(const ggml::Tensor& ids, int64_t token, int64_t use) {
+    const auto* row = reinterpret_cast<const char*>(at<const int32_t>(ids, token, 0, 0));
+    return *reinterpret_cast<const int32_t*>(row + use * ids.nb[0]);
+}
+
 // src[2] holds, for each token, the numbers of the experts it uses. Expert number `use` of a token
 // multiplies row use % x.ne[1] of the token's activations: one for all, or one for each use.
 std::vector<Product> expert_products(const ggml::Tensor& node) {
@@ -42,9 +47,7 @@ std::vector<Product> expert_products(const ggml::Tensor& node) {
     for (int64_t expert = 0; expert < weights.ne[2]; ++expert) products.push_back(matrix(node, expert));
     for (int64_t token = 0; token < ids.ne[1]; ++token) {
         for (int64_t use = 0; use < ids.ne[0]; ++use) {
-            const auto* row = reinterpret_cast<const char*>(at<const int32_t>(ids, token, 0, 0));
-            const int32_t expert = *reinterpret_cast<const int32_t*>(row + use * ids.nb[0]);
-            if (expert < 0 || expert >= weights.ne[2]) continue;  // ggml-cpu takes for granted that none is
+            const int32_t expert = expert_at(ids, token, use);
             products[expert].x.push_back(at<const float>(x, use % x.ne[1], token, 0));
             products[expert].out.push_back(at<float>(node, use, token, 0));
         }
@@ -63,6 +66,18 @@ bool is_supported_product(const ggml::Tensor& node) {
     if (experts) return node.src[2]->type == ggml::kTypeI32 && weights.ne[3] == 1;
     constexpr int kHint = 1;  // op_params: anything but 0 promises something about the weights
     return node.op_params[kHint] == 0 && x.ne[2] % weights.ne[2] == 0 && x.ne[3] % weights.ne[3] == 0;
+}
+
+bool experts_exist(const ggml::Tensor& node) {
+    if (node.op != api().op_mul_mat_id) return true;
+    const ggml::Tensor& ids = *node.src[2];
+    for (int64_t token = 0; token < ids.ne[1]; ++token) {
+        for (int64_t use = 0; use < ids.ne[0]; ++use) {
+            const int32_t expert = expert_at(ids, token, use);
+            if (expert < 0 || expert >= node.src[0]->ne[2]) return false;
+        }
+    }
+    return true;
 }
 
 std::vector<Product> products_of(const ggml::Tensor& node) {

@@ -146,22 +146,22 @@ class Planner {
 
 bool takes(const ggml::Tensor& node) { return is_view(node) || follows_product(node, kFar); }
 
-bool plan_steps(const std::vector<const ggml::Tensor*>& nodes, std::vector<Step>& steps) {
+const ggml::Tensor* plan_steps(const std::vector<const ggml::Tensor*>& nodes, std::vector<Step>& steps) {
     Planner planner(steps);
     for (const ggml::Tensor* pointer : nodes) {
         const ggml::Tensor& node = *pointer;
         // Nodes may be there only to keep the graph's shape, and batches may be empty.
         if (is_view(node) || !(node.flags & ggml::kFlagCompute) || is_empty(node)) continue;
         Task task;
-        if (is_supported_product(node)) {
+        if (is_supported_product(node) && experts_exist(node)) {
             planner.add_product(node);
-        } else if (find_task(node, task)) {
+        } else if (find_task(node, task) && rows_exist(node)) {
             if (task.n_units > 0) planner.add_task(task);
         } else {
-            return false;
+            return &node;
         }
     }
-    return true;
+    return nullptr;
 }
 
 }  // namespace herd

@@ -10,8 +10,8 @@ namespace herd {
 bool takes(const ggml::Tensor& node);
 
 // Steps that compute the nodes of a graph, which are in order. Threads wait for each other only
-// where a step reads or overwrites what an earlier one may still be working on. False if there is a
-// node that cannot be computed here.
-bool plan_steps(const std::vector<const ggml::Tensor*>& nodes, std::vector<Step>& steps);
+// where a step reads or overwrites what an earlier one may still be working on. Returns the first
+// node that cannot be computed here, or null.
+const ggml::Tensor* plan_steps(const std::vector<const ggml::Tensor*>& nodes, std::vector<Step>& steps);
 
 }  // namespace herd

@@ -98,14 +98,18 @@ def attention(context: Any, x: Any, n_cells: int = 20) -> Any:
     return c.ggml_flash_attn_ext(context, q, k, v, mask, 0.125, 0, 0)
 
 
-def computed(where: Place, build: Callable[[Any, Any], Any]) -> int:
-    """What comes of computing a graph that ends with this, from a product of packed weights."""
+def computed(where: Place, build: Callable[[Any, Any], Any], fill: int = 0) -> int:
+    """What comes of computing a graph that ends with this, from a product of packed weights.
+
+    ``fill`` is each byte of the inputs.
+    """
     with graph_of(where, packed=True) as (context, product):
         graph = c.ggml_new_graph(context)
         c.ggml_build_forward_expand(graph, build(context, product))
         buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
             context, c.ggml_backend_cpu_buffer_type()
         )
+        c.ggml_backend_buffer_clear(buffer, fill)
         try:
             return int(c.ggml_backend_graph_compute(where.backend, graph))
         finally:
@@ -159,6 +163,29 @@ def test_what_is_not_understood_is_left(herd: Place, kind: str) -> None:
 
 def test_a_graph_that_was_left_is_refused(herd: Place) -> None:
     assert computed(herd, c.ggml_soft_max) == c.GGML_STATUS_FAILED
+
+
+def row_by_number(context: Any, x: Any) -> Any:
+    return c.ggml_get_rows(context, x, c.ggml_new_tensor_1d(context, c.GGML_TYPE_I32, 1))
+
+
+def row_into_cache(context: Any, x: Any) -> Any:
+    cache = c.ggml_new_tensor_2d(context, c.GGML_TYPE_F16, 256, 9)
+    return c.ggml_set_rows(context, cache, x, c.ggml_new_tensor_1d(context, c.GGML_TYPE_I64, 2))
+
+
+def by_expert(context: Any, x: Any) -> Any:
+    weights, numbers = x.contents.src[0], c.ggml_new_tensor_2d(context, c.GGML_TYPE_I32, 1, 2)
+    return c.ggml_mul_mat_id(context, weights, c.ggml_reshape_3d(context, x, 256, 1, 2), numbers)
+
+
+@pytest.mark.parametrize("build", [row_by_number, row_into_cache, by_expert])
+def test_numbers_of_no_row_and_of_no_expert_are_refused(
+    herd: Place, build: Callable[[Any, Any], Any]
+) -> None:
+    assert computed(herd, build) == c.GGML_STATUS_SUCCESS
+    for fill in (0xFF, 0x7F):
+        assert computed(herd, build, fill) == c.GGML_STATUS_FAILED
 
 
 def splits(path: Path, caplog: pytest.LogCaptureFixture, **options: Any) -> int:
