@@ -23,7 +23,7 @@ from ggml_products import (
 
 from llamaherd.native import bindings as c
 
-RANDOM = np.random.default_rng(0)
+RANDOM = np.random.default_rng()
 FACTORS = {  # offsets of the 16-bit factors in a block, and the block's bytes
     "Q4_K": ((0, 2), 144),
     "Q5_K": ((0, 2), 176),
@@ -33,6 +33,12 @@ FACTORS = {  # offsets of the 16-bit factors in a block, and the block's bytes
     "Q4_0": ((0,), 18),
 }
 TOKENS = (*range(1, 18), 23, 25, 31, 32, 33, 35, 36, 37, 48, 61, 128, 600)
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> None:
+    """Each test draws the same, whichever run before it."""
+    RANDOM.bit_generator.state = np.random.default_rng(0).bit_generator.state
 
 
 def normal(*shape: int) -> Floats:
@@ -161,8 +167,8 @@ def test_extreme_weights(herd: Place, cpu: Place, name: str, byte: int) -> None:
     offsets, size = FACTORS[name]
     kept = np.isin(np.arange(weights.shape[1]) % size, [at + i for at in offsets for i in (0, 1)])
     weights[:, ~kept] = byte
-    for tokens in (1, 12, 40):
-        check(herd, cpu, name, weights, normal(tokens, 512))
+    for tokens in (1, 12, 40):  # weights all alike: activations around zero would cancel
+        check(herd, cpu, name, weights, normal(tokens, 512) + np.float32(1))
 
 
 @pytest.mark.parametrize("name", FLOATS)
@@ -210,8 +216,8 @@ def test_experts(herd: Place, cpu: Place, name: str, per_use: bool, tokens: int)
 
 def test_activations_that_change_in_place_are_quantised_anew(herd: Place) -> None:
     x = normal(3, 256)
-    data = quantise("Q8_0", normal(33, 256))
-    with stored(herd, "Q8_0", 256, 33) as weights:
+    data = quantise("Q4_0", normal(33, 256))
+    with stored(herd, "Q4_0", 256, 33) as weights:
         c.ggml_backend_tensor_set(weights, data.ctypes.data, 0, data.nbytes)
 
         def build(context: Any, tensor: Any) -> tuple[Any, ...]:
@@ -220,4 +226,4 @@ def test_activations_that_change_in_place_are_quantised_anew(herd: Place) -> Non
             return before, doubled, c.ggml_mul_mat(context, weights, tensor)
 
         got = compute(herd, [x], build)
-    assert np.array_equal(got, 2 * product(herd, "Q8_0", data, x))
+    assert np.array_equal(got, 2 * product(herd, "Q4_0", data, x))
