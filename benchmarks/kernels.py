@@ -1,6 +1,6 @@
 """llamaherd-kernels against stock llama.cpp: reading a prompt, and decoding 1 to 32 sequences.
 
-usage: python benchmarks/kernels.py [--type q4_k_m|q8_0|q5_k_m] [--rounds N] [--model FILE]
+usage: python benchmarks/kernels.py [--type q4_k_m|q8_0|q5_k_m|f16|bf16] [--rounds N] [--model FILE]
 
 Three sides, each in its own process with the model loaded: stock, stock with use_extra_bufts off
 (its best flag for prompts on some CPUs), and the plugin. They take turns; a table cell is the

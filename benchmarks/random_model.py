@@ -37,8 +37,9 @@ def model_path(kind: str = "q4_k_m") -> Path:
         half = CACHE / "random-1b-text-f16.gguf"
         print(f"making a 1.2B model of random weights as {kind}, once", file=sys.stderr)
         write_f16(half)
-        quantise(half, path, kind)
-        half.unlink()
+        if half != path:
+            quantise(half, path, kind)
+            half.unlink()
     return path
 
 

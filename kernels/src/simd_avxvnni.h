@@ -6,13 +6,8 @@
 namespace herd {
 
 struct AvxVnni : Registers256 {
-#ifdef HERD_EVEX  // the same instructions as AVX-512 encodes them, so that its CPUs can test this
-    static HERD_INLINE void dot(Int& sum, Int w, const void* p) { sum = _mm256_dpbusd_epi32(sum, w, repeat(p)); }
-    static HERD_INLINE void dot16(Int& sum, Int w, const void* p) { sum = _mm256_dpwssd_epi32(sum, w, repeat(p)); }
-#else
     static HERD_INLINE void dot(Int& sum, Int w, const void* p) { sum = _mm256_dpbusd_avx_epi32(sum, w, repeat(p)); }
     static HERD_INLINE void dot16(Int& sum, Int w, const void* p) { sum = _mm256_dpwssd_avx_epi32(sum, w, repeat(p)); }
-#endif
 };
 
 }  // namespace herd
