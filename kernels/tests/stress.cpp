@@ -222,7 +222,7 @@ std::vector<float> layers(const Format& format, int64_t n, int n_threads) {
         set_floats(t.into(t.view(x, 4, {kWidth, n}), ggml.op_scale, {&x}), {0.9f, 0});
     }
     std::vector<Step> steps;
-    if (!plan_steps(t.nodes, steps)) return {};
+    if (plan_steps(t.nodes, steps) != nullptr) return {};
     Driver driver;
     driver.run(steps, n_threads);
     const auto* result = static_cast<const float*>(x.data);
