@@ -90,7 +90,7 @@ def _negative(tensor: Tensor) -> Tensor:
     return Tensor(tensor.name, tensor.shape, F32, values.astype("<f4").tobytes())
 
 
-def hybrid() -> bytes:
+def hybrid(**keys: object) -> bytes:
     """An LFM2 model: a layer of short convolutions, then one of attention."""
     weights = Weights()
     for at in range(LAYERS):
@@ -106,8 +106,13 @@ def hybrid() -> bytes:
     weights.add("token_embd_norm.weight", WIDTH, ones=True)
     return model_bytes(
         "lfm2", weights, feed_forward_length=HIDDEN, attention__head_count=HEADS,
-        attention__head_count_kv=[0, HEADS], shortconv__l_cache=3, rope__freq_base=10000.0,
+        attention__head_count_kv=[0, HEADS], shortconv__l_cache=3, rope__freq_base=10000.0, **keys,
     )  # fmt: skip
+
+
+def hybrid_sliding() -> bytes:
+    """An LFM2 model whose layer of attention sees the last 32 tokens."""
+    return hybrid(attention__sliding_window=WINDOW_TOKENS)
 
 
 def sliding() -> bytes:
@@ -128,4 +133,9 @@ def sliding() -> bytes:
     )  # fmt: skip
 
 
-FORGETTING = {"recurrent": recurrent, "hybrid": hybrid, "sliding": sliding}
+FORGETTING = {
+    "recurrent": recurrent,
+    "hybrid": hybrid,
+    "sliding": sliding,
+    "hybrid sliding": hybrid_sliding,
+}
