@@ -35,7 +35,8 @@ void set_tensor(ggml::Buffer*, ggml::Tensor* tensor, const void* data, size_t of
     PackedShape shape;
     offset += tensor->view_offs;
     if (stored_packed(whole, shape)) {
-        write_packed(shape, static_cast<uint8_t*>(whole.data), static_cast<const uint8_t*>(data), offset, size);
+        write_packed(shape, family_of(*shape.format)->pack, static_cast<uint8_t*>(whole.data),
+                     static_cast<const uint8_t*>(data), offset, size);
     } else {
         std::memcpy(static_cast<uint8_t*>(whole.data) + offset, data, size);
     }

@@ -31,21 +31,21 @@ struct FloatTable<V, Weights, std::integer_sequence<int, I...>> {
 };
 
 template <class V, class Lines, int kTokens>
-constexpr Family super_family(const char* instructions, PackFunction pack = nullptr) {
+constexpr Family super_family(const char* instructions, PackFunction pack) {
     using Counts = std::make_integer_sequence<int, kTokens>;
     return {instructions, kTokens, SuperTable<V, Lines, false, Counts>::kernels,
             SuperTable<V, Lines, true, Counts>::kernels, expand_super_blocks<V, Lines>, pack};
 }
 
 template <class V, class Lines, int kTokens>
-constexpr Family small_family(const char* instructions, PackFunction pack = nullptr) {
+constexpr Family small_family(const char* instructions, PackFunction pack) {
     using Counts = std::make_integer_sequence<int, kTokens>;
     return {instructions, kTokens, SmallTable<V, Lines, false, Counts>::kernels,
             SmallTable<V, Lines, true, Counts>::kernels, expand_small_blocks<V, Lines>, pack};
 }
 
 template <class V, class Weights, int kTokens>
-constexpr Family float_family(const char* instructions, PackFunction pack = nullptr) {
+constexpr Family float_family(const char* instructions, PackFunction pack) {
     const Kernel* kernels = FloatTable<V, Weights, std::make_integer_sequence<int, kTokens>>::kernels;
     return {instructions, kTokens, kernels, kernels, expand_nothing, pack};
 }

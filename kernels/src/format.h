@@ -2,7 +2,7 @@
 #pragma once
 
 #include "activations.h"
-#include "repack.h"
+#include "unpack.h"
 
 namespace herd {
 
@@ -14,7 +14,7 @@ struct Format {
     size_t packed_bytes; // of 16 rows' block
     size_t line_bytes;   // of 16 rows' block with one byte an element; 0: never expanded
     Activations activations;
-    const Repacking* repacking;
+    UnpackFunction unpack;
 };
 
 constexpr int kFormats = 8;

@@ -20,6 +20,9 @@ struct Tile {
 
 using Kernel = void (*)(const Tile&);
 
+// Packs one block of 16 rows that lie `row_bytes` apart in a file's layout.
+using PackFunction = void (*)(const uint8_t* file, size_t row_bytes, void* packed);
+
 // Expands `n_blocks` packed blocks to bytes.
 using ExpandFunction = void (*)(const void* weights, int n_blocks, uint8_t* lines);
 
@@ -30,7 +33,7 @@ struct Family {
     const Kernel* packed;  // [T - 1]: unpack in registers; for few tokens
     const Kernel* lines;   // [T - 1]: read expanded weights; for many tokens
     ExpandFunction expand;
-    PackFunction pack;  // faster than the format's own and with the same result; or null
+    PackFunction pack;
 };
 
 // Kernels by instruction set, in the order of kFormat; `packed` is null where there are none.

@@ -6,7 +6,7 @@
 //
 //     line:  row 0: k k+1 k+2 k+3 | row 1: k k+1 k+2 k+3 | ... | row 15: k k+1 k+2 k+3
 //
-// Packing only moves bits: repack.cpp inverts it exactly.
+// Packing (pack.h) only moves bits: unpack.cpp inverts it exactly.
 #pragma once
 
 #include <cstddef>

@@ -4,7 +4,6 @@
 #include <cstring>
 #include <vector>
 
-#include "dispatch.h"
 #include "threads.h"
 
 namespace herd {
@@ -24,9 +23,7 @@ Group group_at(const PackedShape& shape, int64_t number) {
             slice * shape.slice_bytes() + group * shape.group_bytes()};
 }
 
-void pack_group(const PackedShape& shape, const uint8_t* rows, uint8_t* packed) {
-    const Family* family = family_of(*shape.format);
-    const PackFunction pack = family && family->pack ? family->pack : shape.format->repacking->pack;
+void pack_group(const PackedShape& shape, PackFunction pack, const uint8_t* rows, uint8_t* packed) {
     for (int64_t block = 0; block < shape.blocks(); ++block) {
         pack(rows + block * shape.format->file_bytes, shape.row_bytes(), packed + block * shape.format->packed_bytes);
     }
@@ -34,7 +31,7 @@ void pack_group(const PackedShape& shape, const uint8_t* rows, uint8_t* packed) 
 
 void unpack_group(const PackedShape& shape, const uint8_t* packed, uint8_t* rows) {
     for (int64_t block = 0; block < shape.blocks(); ++block) {
-        shape.format->repacking->unpack(packed + block * shape.format->packed_bytes,
+        shape.format->unpack(packed + block * shape.format->packed_bytes,
                                         rows + block * shape.format->file_bytes, shape.row_bytes());
     }
 }
@@ -81,10 +78,11 @@ bool packed_shape(const ggml::Tensor& tensor, PackedShape& shape) {
            tensor.nb[3] == tensor.nb[2] * tensor.ne[2];
 }
 
-void write_packed(const PackedShape& shape, uint8_t* packed, const uint8_t* file, size_t offset, size_t size) {
+void write_packed(const PackedShape& shape, PackFunction pack, uint8_t* packed, const uint8_t* file, size_t offset,
+                  size_t size) {
     for_groups(shape, offset, size, [&](const Group& group, const Overlap& covered, uint8_t* rows) {
         if (covered.size == kRows * shape.row_bytes()) {
-            pack_group(shape, file + covered.in_range, packed + group.packed);
+            pack_group(shape, pack, file + covered.in_range, packed + group.packed);
             return;
         }
         const bool whole = covered.size == group.n_rows * shape.row_bytes();
@@ -94,7 +92,7 @@ void write_packed(const PackedShape& shape, uint8_t* packed, const uint8_t* file
             unpack_group(shape, packed + group.packed, rows);
         }
         std::memcpy(rows + covered.in_group, file + covered.in_range, covered.size);
-        pack_group(shape, rows, packed + group.packed);
+        pack_group(shape, pack, rows, packed + group.packed);
     });
 }
 

@@ -1,8 +1,8 @@
 // A weight tensor in packed form: sizes, and moving bytes of the file's layout in and out.
 #pragma once
 
-#include "format.h"
 #include "ggml_abi.h"
+#include "kernel.h"
 
 namespace herd {
 
@@ -26,7 +26,8 @@ bool packed_shape(const ggml::Tensor& tensor, PackedShape& shape);
 
 // Bytes [offset, offset + size) of the tensor in the file's layout. Ranges need not begin or end
 // at a row or group: partly covered groups are unpacked, changed and packed again.
-void write_packed(const PackedShape& shape, uint8_t* packed, const uint8_t* file, size_t offset, size_t size);
+void write_packed(const PackedShape& shape, PackFunction pack, uint8_t* packed, const uint8_t* file, size_t offset,
+                  size_t size);
 void read_packed(const PackedShape& shape, const uint8_t* packed, uint8_t* file, size_t offset, size_t size);
 
 }  // namespace herd

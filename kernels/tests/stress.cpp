@@ -42,7 +42,7 @@ struct Matrix {
             std::memcpy(file.data() + i, &bytes, sizeof bytes);
         }
         packed.reserve(shape.bytes());
-        write_packed(shape, packed.data(), file.data(), 0, file.size());
+        write_packed(shape, family_of(format)->pack, packed.data(), file.data(), 0, file.size());
     }
 };
 
@@ -241,7 +241,7 @@ bool round_trip(const Format& format) {
     Matrix matrix(format, 512, 1 + g_random() % 100);
     std::vector<uint8_t> back(matrix.file.size());
     const size_t at = g_random() % back.size(), size = g_random() % (back.size() - at + 1);
-    write_packed(matrix.shape, matrix.packed.data(), matrix.file.data() + at, at, size);
+    write_packed(matrix.shape, family_of(format)->pack, matrix.packed.data(), matrix.file.data() + at, at, size);
     read_packed(matrix.shape, matrix.packed.data(), back.data() + at, at, size);
     return !std::memcmp(back.data() + at, matrix.file.data() + at, size);
 }

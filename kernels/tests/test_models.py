@@ -33,6 +33,8 @@ def quantised(
     params.ftype = getattr(c, f"LLAMA_FTYPE_MOSTLY_{request.param}")
     source = os.fsencode(model_file(DEMO))
     assert c.llama_model_quantize(source, os.fsencode(target), params) == 0
+    if not packed_bytes(check_model(target)):
+        pytest.skip(f"{request.param} is left to llama.cpp with {kernels.status().instructions}")
     return target
 
 

@@ -24,7 +24,7 @@ def graph_of(herd: Place, packed: bool, n_tokens: int = 2) -> Iterator[tuple[Any
     """A context, and x times a weight matrix that is or is not packed."""
     with place("CPU", 1) as cpu:
         held, made = (c.ggml_init(c.ggml_init_params(1 << 20, None, True)) for _ in range(2))
-        weights = c.ggml_new_tensor_2d(held, c.GGML_TYPE_Q8_0, 256, 256)
+        weights = c.ggml_new_tensor_2d(held, c.GGML_TYPE_Q4_0, 256, 256)
         buffer = c.ggml_backend_alloc_ctx_tensors_from_buft(
             held, herd.weights if packed else cpu.weights
         )
@@ -203,7 +203,7 @@ def test_a_model_is_cut_at_attention_only(
 ) -> None:
     target = tmp_path / "demo.gguf"
     params = c.llama_model_quantize_default_params()
-    params.ftype = c.LLAMA_FTYPE_MOSTLY_Q8_0
+    params.ftype = c.LLAMA_FTYPE_MOSTLY_Q4_0
     source = os.fsencode(model_file(DEMO))
     assert c.llama_model_quantize(source, os.fsencode(target), params) == 0
     with Llama(target) as llm:
