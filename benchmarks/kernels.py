@@ -5,9 +5,9 @@ usage: python benchmarks/kernels.py [--type q4_k_m|q8_0|q5_k_m|f16|bf16] [--roun
 Three sides, each in its own process with the model loaded: stock, stock with use_extra_bufts off
 (its best flag for prompts on some CPUs), and the plugin. They take turns; a table cell is the
 median of a side's tokens a second, a ratio the median over rounds. Before that they load the
-model five times more, in turns and from a page cache that has it: medians of seconds and of the
-differences. Aims of the project, over stock: prompt 2.7, decoding 1 1.05, 2 2.0, 4 3.0, 8 4.0,
-16 3.0, 32 2.5; prompt over the flag: 1.55; loading at most 0.4 s a GB more.
+model five times more, in turns, from a page cache that has it into memory that is there: medians
+of seconds and of the differences. Aims of the project, over stock: prompt 2.7, decoding 1 1.05,
+2 2.0, 4 3.0, 8 4.0, 16 3.0, 32 2.5; prompt over the flag: 1.55; loading at most 0.4 s a GB more.
 """
 
 from __future__ import annotations

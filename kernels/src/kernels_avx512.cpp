@@ -1,7 +1,6 @@
 // Compiled with AVX-512 and VNNI; nothing here may run before cpuid has said that it can.
 #include "families.h"
 #include "line_avx512.h"
-#include "pack.h"
 #include "simd_avx512.h"
 
 namespace herd {
@@ -9,14 +8,14 @@ namespace herd {
 constexpr char kName[] = "AVX-512 VNNI";
 
 const Family kAvx512Families[kFormats] = {
-    super_family<Avx512, LinesQ4K<Avx512>, kMaxTokens>(kName, pack_q4k<Line512>),
-    super_family<Avx512, LinesQ5K<Avx512>, kMaxTokens>(kName, pack_q5k<Line512>),
-    super_family<Avx512, LinesQ6K<Avx512>, kMaxTokens>(kName, pack_q6k<Line512>),
-    super_family<Avx512, LinesIQ4XS<Avx512>, kMaxTokens>(kName, pack_iq4xs<Line512>),
-    small_family<Avx512, LinesQ80<Avx512>, kMaxTokens>(kName, pack_q80<Line512>),
-    small_family<Avx512, LinesQ40<Avx512>, kMaxTokens>(kName, pack_q40<Line512>),
-    float_family<Avx512, FloatsF16<Avx512>, kMaxTokens>(kName, pack_f16<Line512>),
-    float_family<Avx512, FloatsBF16<Avx512>, kMaxTokens>(kName, pack_bf16<Line512>),
+    super_family<Avx512, Line512, LinesQ4K, kMaxTokens>(kName),
+    super_family<Avx512, Line512, LinesQ5K, kMaxTokens>(kName),
+    super_family<Avx512, Line512, LinesQ6K, kMaxTokens>(kName),
+    super_family<Avx512, Line512, LinesIQ4XS, kMaxTokens>(kName),
+    small_family<Avx512, Line512, LinesQ80, kMaxTokens>(kName),
+    small_family<Avx512, Line512, LinesQ40, kMaxTokens>(kName),
+    float_family<Avx512, Line512, FloatsF16, kMaxTokens>(kName),
+    float_family<Avx512, Line512, FloatsBF16, kMaxTokens>(kName),
 };
 
 }  // namespace herd

@@ -1,7 +1,6 @@
 // Compiled with AVX-VNNI; nothing here may run before cpuid has said that it can.
 #include "families.h"
 #include "line_avx2.h"
-#include "pack.h"
 #include "simd_avxvnni.h"
 
 namespace herd {
@@ -11,14 +10,14 @@ constexpr int kTokens = kMaxTokens < 6 ? kMaxTokens : 6;  // sixteen registers: 
 constexpr int kFloatTokens = kMaxTokens < 12 ? kMaxTokens : 12;  // a sum a token
 
 const Family kAvxVnniFamilies[kFormats] = {
-    super_family<AvxVnni, LinesQ4K<AvxVnni>, kTokens>(kName, pack_q4k<Line256>),
-    super_family<AvxVnni, LinesQ5K<AvxVnni>, kTokens>(kName, pack_q5k<Line256>),
-    super_family<AvxVnni, LinesQ6K<AvxVnni>, kTokens>(kName, pack_q6k<Line256>),
-    super_family<AvxVnni, LinesIQ4XS<AvxVnni>, kTokens>(kName, pack_iq4xs<Line256>),
-    small_family<AvxVnni, LinesQ80<AvxVnni>, kTokens>(kName, pack_q80<Line256>),
-    small_family<AvxVnni, LinesQ40<AvxVnni>, kTokens>(kName, pack_q40<Line256>),
-    float_family<AvxVnni, FloatsF16<AvxVnni>, kFloatTokens>(kName, pack_f16<Line256>),
-    float_family<AvxVnni, FloatsBF16<AvxVnni>, kFloatTokens>(kName, pack_bf16<Line256>),
+    super_family<AvxVnni, Line256, LinesQ4K, kTokens>(kName),
+    super_family<AvxVnni, Line256, LinesQ5K, kTokens>(kName),
+    super_family<AvxVnni, Line256, LinesQ6K, kTokens>(kName),
+    super_family<AvxVnni, Line256, LinesIQ4XS, kTokens>(kName),
+    small_family<AvxVnni, Line256, LinesQ80, kTokens>(kName),
+    small_family<AvxVnni, Line256, LinesQ40, kTokens>(kName),
+    float_family<AvxVnni, Line256, FloatsF16, kFloatTokens>(kName),
+    float_family<AvxVnni, Line256, FloatsBF16, kFloatTokens>(kName),
 };
 
 }  // namespace herd

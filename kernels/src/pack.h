@@ -70,18 +70,16 @@ HERD_INLINE void pack_pair(const uint8_t* file, size_t row_bytes, Packed& out, i
     }
 }
 
-// ---- a block of each type: `file` points to it in the first of 16 rows, `row_bytes` apart
+// ---- a block of each type
 
 template <class Line>
-void pack_q4k(const uint8_t* file, size_t row_bytes, void* packed) {
-    auto& out = *static_cast<PackedQ4K*>(packed);
+HERD_INLINE void pack_rows(const uint8_t* file, size_t row_bytes, PackedQ4K& out) {
     pack_header<Line>(file, row_bytes, out);
     pack_nibbles<Line>(file + offsetof(FileQ4K, qs), row_bytes, out);
 }
 
 template <class Line>
-void pack_q5k(const uint8_t* file, size_t row_bytes, void* packed) {
-    auto& out = *static_cast<PackedQ5K*>(packed);
+HERD_INLINE void pack_rows(const uint8_t* file, size_t row_bytes, PackedQ5K& out) {
     pack_header<Line>(file, row_bytes, out);
     pack_nibbles<Line>(file + offsetof(FileQ5K, qs), row_bytes, out);
     Line high[8];
@@ -94,8 +92,7 @@ void pack_q5k(const uint8_t* file, size_t row_bytes, void* packed) {
 }
 
 template <class Line>
-void pack_q6k(const uint8_t* file, size_t row_bytes, void* packed) {
-    auto& out = *static_cast<PackedQ6K*>(packed);
+HERD_INLINE void pack_rows(const uint8_t* file, size_t row_bytes, PackedQ6K& out) {
     std::memset(out.padding, 0, sizeof out.padding);
     Line low[2][16], high[16], scales[4];
     words_of_rows(file, row_bytes, low[0]);
@@ -122,8 +119,7 @@ void pack_q6k(const uint8_t* file, size_t row_bytes, void* packed) {
 }
 
 template <class Line>
-void pack_iq4xs(const uint8_t* file, size_t row_bytes, void* packed) {
-    auto& out = *static_cast<PackedIQ4XS*>(packed);
+HERD_INLINE void pack_rows(const uint8_t* file, size_t row_bytes, PackedIQ4XS& out) {
     std::memset(out.padding, 0, sizeof out.padding);
     Line header[2];  // d and the high bits of the scales; their low bits
     words_of_rows(file, row_bytes, header);
@@ -140,18 +136,17 @@ void pack_iq4xs(const uint8_t* file, size_t row_bytes, void* packed) {
 }
 
 template <class Line>
-void pack_q80(const uint8_t* file, size_t row_bytes, void* packed) {
-    pack_pair<Line, FileQ80>(file, row_bytes, *static_cast<PackedQ80*>(packed), static_cast<int>(0x80808080));
+HERD_INLINE void pack_rows(const uint8_t* file, size_t row_bytes, PackedQ80& out) {
+    pack_pair<Line, FileQ80>(file, row_bytes, out, static_cast<int>(0x80808080));
 }
 
 template <class Line>
-void pack_q40(const uint8_t* file, size_t row_bytes, void* packed) {
-    pack_pair<Line, FileQ40>(file, row_bytes, *static_cast<PackedQ40*>(packed), 0);
+HERD_INLINE void pack_rows(const uint8_t* file, size_t row_bytes, PackedQ40& out) {
+    pack_pair<Line, FileQ40>(file, row_bytes, out, 0);
 }
 
 template <class Line>
-void pack_f16(const uint8_t* file, size_t row_bytes, void* packed) {
-    auto& out = *static_cast<PackedF16*>(packed);
+HERD_INLINE void pack_rows(const uint8_t* file, size_t row_bytes, PackedF16& out) {
     for (int half = 0; half < 2; ++half) {
         Line words[16];
         words_of_rows(file + 64 * half, row_bytes, words);
@@ -163,13 +158,18 @@ void pack_f16(const uint8_t* file, size_t row_bytes, void* packed) {
 }
 
 template <class Line>
-void pack_bf16(const uint8_t* file, size_t row_bytes, void* packed) {
-    auto& out = *static_cast<PackedBF16*>(packed);
+HERD_INLINE void pack_rows(const uint8_t* file, size_t row_bytes, PackedBF16& out) {
     for (int half = 0; half < 2; ++half) {
         Line words[16];
         words_of_rows(file + 64 * half, row_bytes, words);
         for (int word = 0; word < 16; ++word) put_line(out.w[16 * half + word], words[word]);
     }
+}
+
+// A PackFunction.
+template <class Line, class Packed>
+void pack(const uint8_t* file, size_t row_bytes, void* packed) {
+    pack_rows<Line>(file, row_bytes, *static_cast<Packed*>(packed));
 }
 
 }  // namespace

@@ -20,11 +20,6 @@ void store(void* bytes, int word, uint32_t value) {
     std::memcpy(static_cast<uint8_t*>(bytes) + 4 * word, &value, 4);
 }
 
-template <class Block>
-void write_block(const Block& block, uint8_t* file, size_t row_bytes, int row) {
-    std::memcpy(file + row * row_bytes, &block, sizeof block);
-}
-
 // ---- Q4_K and Q5_K
 
 // Twelve bytes hold eight 6-bit scales and eight 6-bit mins. Bytes 0-3 and 4-7 have scale and min
@@ -63,6 +58,11 @@ void unpack_nibbles(const Packed& in, File& out, int row) {
     }
 }
 
+void unpack_row(const PackedQ4K& in, int row, FileQ4K& out) {
+    unpack_nibbles(in, out, row);
+    unpack_scales(in, out, row);
+}
+
 // In a file bit s of a byte belongs to sub-block s; packed, bit j of a byte belongs to line j.
 void unpack_fifth_bits(const PackedQ5K& in, FileQ5K& out, int row) {
     for (int j = 0; j < 8; ++j) {
@@ -70,6 +70,12 @@ void unpack_fifth_bits(const PackedQ5K& in, FileQ5K& out, int row) {
         for (int s = 0; s < 8; ++s) bits |= (load(in.qh[s], row) >> j & kBit) << s;
         store(out.qh, j, bits);
     }
+}
+
+void unpack_row(const PackedQ5K& in, int row, FileQ5K& out) {
+    unpack_nibbles(in, out, row);
+    unpack_fifth_bits(in, out, row);
+    unpack_scales(in, out, row);
 }
 
 // ---- Q6_K
@@ -89,114 +95,80 @@ struct PlaceQ6K {
     }
 };
 
+void unpack_row(const PackedQ6K& in, int row, FileQ6K& out) {
+    for (int s = 0; s < 16; ++s) {
+        const PlaceQ6K at(s);
+        const uint32_t high = load(in.qh[s], row);
+        for (int j = 0; j < 4; ++j) {
+            const uint32_t low = load(in.ql[2 * s + j % 2], row) >> 4 * (j / 2) & kLow4;
+            store(out.ql, at.ql + j, load(out.ql, at.ql + j) | low << at.nibble_shift);
+            store(out.qh, at.qh + j,
+                  load(out.qh, at.qh + j) | (high >> 2 * j & kTwoBits) << at.bits_shift);
+        }
+        out.scales[s] = in.scales[s][row];
+    }
+    out.d = in.d[row];
+}
+
+// ---- IQ4_XS
+
+void unpack_row(const PackedIQ4XS& in, int row, FileIQ4XS& out) {
+    for (int word = 0; word < 32; ++word) store(out.qs, word, load(in.qs[word], row));
+    for (int s = 0; s < 8; ++s) {
+        const int scale = in.scales[s][row] + 32;
+        out.scales_l[s / 2] |= static_cast<uint8_t>((scale & 15) << 4 * (s % 2));
+        out.scales_h |= static_cast<uint16_t>((scale >> 4 & 3) << 2 * s);
+    }
+    out.d = in.d[row];
+}
+
 // ---- Q8_0 and Q4_0: two blocks of a row at a time
 
-constexpr uint32_t kSigns = 0x80808080;  // q + 128 differs from q in the top bit
-
-template <class File, class Packed, uint32_t kFlip>
-void unpack_pair(const void* packed, uint8_t* file, size_t row_bytes) {
+template <class Packed, class File>
+void unpack_pair(const Packed& in, int row, File (&out)[2], uint32_t flip) {
     constexpr int kWords = sizeof(File::qs) / 4;
-    const auto& in = *static_cast<const Packed*>(packed);
-    for (int row = 0; row < kRows; ++row) {
-        for (int half = 0; half < 2; ++half) {
-            File out;
-            for (int word = 0; word < kWords; ++word) {
-                store(out.qs, word, load(in.qs[half * kWords + word], row) ^ kFlip);
-            }
-            out.d = in.d[half][row];
-            write_block(out, file + half * sizeof(File), row_bytes, row);
+    for (int half = 0; half < 2; ++half) {
+        for (int word = 0; word < kWords; ++word) {
+            store(out[half].qs, word, load(in.qs[half * kWords + word], row) ^ flip);
         }
+        out[half].d = in.d[half][row];
     }
 }
 
+void unpack_row(const PackedQ80& in, int row, FileQ80 (&out)[2]) {
+    unpack_pair(in, row, out, 0x80808080);  // q + 128 differs from q in the top bit
+}
+
+void unpack_row(const PackedQ40& in, int row, FileQ40 (&out)[2]) { unpack_pair(in, row, out, 0); }
+
 // ---- F16 and BF16
 
-// Element k of a row in the packed block.
-uint16_t element(const PackedF16& packed, int k, int row) { return packed.w[k][row]; }
-uint16_t element(const PackedBF16& packed, int k, int row) { return packed.w[k / 2][row][k % 2]; }
+void unpack_row(const PackedF16& in, int row, FileFloats& out) {
+    for (int k = 0; k < kFloatBlock; ++k) out.w[k] = in.w[k][row];
+}
 
-template <class Packed>
-void unpack_floats(const void* packed, uint8_t* file, size_t row_bytes) {
-    const auto& in = *static_cast<const Packed*>(packed);
-    for (int row = 0; row < kRows; ++row) {
-        FileFloats out;
-        for (int k = 0; k < kFloatBlock; ++k) out.w[k] = element(in, k, row);
-        write_block(out, file, row_bytes, row);
-    }
+void unpack_row(const PackedBF16& in, int row, FileFloats& out) {
+    for (int k = 0; k < kFloatBlock; ++k) out.w[k] = in.w[k / 2][row][k % 2];
 }
 
 }  // namespace
 
-void unpack_q4k(const void* packed, uint8_t* file, size_t row_bytes) {
-    const auto& in = *static_cast<const PackedQ4K*>(packed);
+template <class File, class Packed>
+void unpack(const void* packed, uint8_t* file, size_t row_bytes) {
     for (int row = 0; row < kRows; ++row) {
-        FileQ4K out;
-        unpack_nibbles(in, out, row);
-        unpack_scales(in, out, row);
-        write_block(out, file, row_bytes, row);
+        File out{};
+        unpack_row(*static_cast<const Packed*>(packed), row, out);
+        std::memcpy(file + row * row_bytes, &out, sizeof out);
     }
 }
 
-void unpack_q5k(const void* packed, uint8_t* file, size_t row_bytes) {
-    const auto& in = *static_cast<const PackedQ5K*>(packed);
-    for (int row = 0; row < kRows; ++row) {
-        FileQ5K out;
-        unpack_nibbles(in, out, row);
-        unpack_fifth_bits(in, out, row);
-        unpack_scales(in, out, row);
-        write_block(out, file, row_bytes, row);
-    }
-}
-
-void unpack_q6k(const void* packed, uint8_t* file, size_t row_bytes) {
-    const auto& in = *static_cast<const PackedQ6K*>(packed);
-    for (int row = 0; row < kRows; ++row) {
-        FileQ6K out{};
-        for (int s = 0; s < 16; ++s) {
-            const PlaceQ6K at(s);
-            const uint32_t high = load(in.qh[s], row);
-            for (int j = 0; j < 4; ++j) {
-                const uint32_t low = load(in.ql[2 * s + j % 2], row) >> 4 * (j / 2) & kLow4;
-                store(out.ql, at.ql + j, load(out.ql, at.ql + j) | low << at.nibble_shift);
-                store(out.qh, at.qh + j,
-                      load(out.qh, at.qh + j) | (high >> 2 * j & kTwoBits) << at.bits_shift);
-            }
-            out.scales[s] = in.scales[s][row];
-        }
-        out.d = in.d[row];
-        write_block(out, file, row_bytes, row);
-    }
-}
-
-void unpack_iq4xs(const void* packed, uint8_t* file, size_t row_bytes) {
-    const auto& in = *static_cast<const PackedIQ4XS*>(packed);
-    for (int row = 0; row < kRows; ++row) {
-        FileIQ4XS out{};
-        for (int word = 0; word < 32; ++word) store(out.qs, word, load(in.qs[word], row));
-        for (int s = 0; s < 8; ++s) {
-            const int scale = in.scales[s][row] + 32;
-            out.scales_l[s / 2] |= static_cast<uint8_t>((scale & 15) << 4 * (s % 2));
-            out.scales_h |= static_cast<uint16_t>((scale >> 4 & 3) << 2 * s);
-        }
-        out.d = in.d[row];
-        write_block(out, file, row_bytes, row);
-    }
-}
-
-void unpack_q80(const void* packed, uint8_t* file, size_t row_bytes) {
-    unpack_pair<FileQ80, PackedQ80, kSigns>(packed, file, row_bytes);
-}
-
-void unpack_q40(const void* packed, uint8_t* file, size_t row_bytes) {
-    unpack_pair<FileQ40, PackedQ40, 0>(packed, file, row_bytes);
-}
-
-void unpack_f16(const void* packed, uint8_t* file, size_t row_bytes) {
-    unpack_floats<PackedF16>(packed, file, row_bytes);
-}
-
-void unpack_bf16(const void* packed, uint8_t* file, size_t row_bytes) {
-    unpack_floats<PackedBF16>(packed, file, row_bytes);
-}
+template void unpack<FileQ4K, PackedQ4K>(const void*, uint8_t*, size_t);
+template void unpack<FileQ5K, PackedQ5K>(const void*, uint8_t*, size_t);
+template void unpack<FileQ6K, PackedQ6K>(const void*, uint8_t*, size_t);
+template void unpack<FileIQ4XS, PackedIQ4XS>(const void*, uint8_t*, size_t);
+template void unpack<FileQ80[2], PackedQ80>(const void*, uint8_t*, size_t);
+template void unpack<FileQ40[2], PackedQ40>(const void*, uint8_t*, size_t);
+template void unpack<FileFloats, PackedF16>(const void*, uint8_t*, size_t);
+template void unpack<FileFloats, PackedBF16>(const void*, uint8_t*, size_t);
 
 }  // namespace herd

@@ -8,13 +8,8 @@ namespace herd {
 // One packed block; the rows of the file's lie `row_bytes` apart.
 using UnpackFunction = void (*)(const void* packed, uint8_t* file, size_t row_bytes);
 
-void unpack_q4k(const void* packed, uint8_t* file, size_t row_bytes);
-void unpack_q5k(const void* packed, uint8_t* file, size_t row_bytes);
-void unpack_q6k(const void* packed, uint8_t* file, size_t row_bytes);
-void unpack_iq4xs(const void* packed, uint8_t* file, size_t row_bytes);
-void unpack_q80(const void* packed, uint8_t* file, size_t row_bytes);
-void unpack_q40(const void* packed, uint8_t* file, size_t row_bytes);
-void unpack_f16(const void* packed, uint8_t* file, size_t row_bytes);
-void unpack_bf16(const void* packed, uint8_t* file, size_t row_bytes);
+// An UnpackFunction for each pair of layouts in layout.h.
+template <class File, class Packed>
+void unpack(const void* packed, uint8_t* file, size_t row_bytes);
 
 }  // namespace herd

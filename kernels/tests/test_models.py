@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gguf_files import quantise_file
 
 from llamaherd import Llama
 from llamaherd.cli.model_report import packed_bytes
 from llamaherd.model import Model
 from llamaherd.model.gguf import check_model
 from llamaherd.model.source import DEMO, model_file
-from llamaherd.native import bindings as c
 from llamaherd.native import kernels
 
 PROMPTS = ("what is 25x5", "Tell me a joke about birds.", "translate to German: the cat sleeps")
@@ -29,10 +28,7 @@ def quantised(
 ) -> Path:
     """The demo model in a type that the plugin packs."""
     target = tmp_path_factory.mktemp("models") / f"demo-{request.param}.gguf"
-    params = c.llama_model_quantize_default_params()
-    params.ftype = getattr(c, f"LLAMA_FTYPE_MOSTLY_{request.param}")
-    source = os.fsencode(model_file(DEMO))
-    assert c.llama_model_quantize(source, os.fsencode(target), params) == 0
+    quantise_file(model_file(DEMO), target, f"MOSTLY_{request.param}")
     if not packed_bytes(check_model(target)):
         pytest.skip(f"{request.param} is left to llama.cpp with {kernels.status().instructions}")
     return target

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from ggml_products import Place, place
+from gguf_files import quantise_file
 
 from llamaherd import Llama
 from llamaherd.model.source import DEMO, model_file
@@ -201,11 +201,7 @@ def splits(path: Path, caplog: pytest.LogCaptureFixture, **options: Any) -> int:
 def test_a_model_is_cut_at_attention_only(
     plugin: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    target = tmp_path / "demo.gguf"
-    params = c.llama_model_quantize_default_params()
-    params.ftype = c.LLAMA_FTYPE_MOSTLY_Q4_0
-    source = os.fsencode(model_file(DEMO))
-    assert c.llama_model_quantize(source, os.fsencode(target), params) == 0
+    target = quantise_file(model_file(DEMO), tmp_path / "demo.gguf", "MOSTLY_Q4_0")
     with Llama(target) as llm:
         layers = llm.model.n_layer
     # Attention is ggml's while a context is made: a cut before and one behind it.
@@ -216,10 +212,5 @@ def test_a_model_is_cut_at_attention_only(
 def test_a_model_without_packed_weights_is_not_cut(
     plugin: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    target = tmp_path / "demo-f32.gguf"
-    params = c.llama_model_quantize_default_params()
-    params.ftype = c.LLAMA_FTYPE_ALL_F32
-    params.allow_requantize = True
-    source = os.fsencode(model_file(DEMO))
-    assert c.llama_model_quantize(source, os.fsencode(target), params) == 0
+    target = quantise_file(model_file(DEMO), tmp_path / "demo.gguf", "ALL_F32")
     assert splits(target, caplog) == 1
